@@ -75,7 +75,8 @@ internal static class StoredTensors
             $"{stored.File.Path}: '{stored.Name}' is {stored.Type}; expected F32, BF16, F16 or F64."
         );
 
-    internal static ScalarType? TypeOf(ElementType type) =>
+    /// <summary>libtorch's counterpart of a type in a file; null: it has none.</summary>
+    public static ScalarType? TypeOf(ElementType type) =>
         type switch
         {
             ElementType.F64 => ScalarType.Float64,

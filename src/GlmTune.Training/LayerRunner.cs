@@ -32,19 +32,27 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
     /// <param name="dropoutSeed">Seed of the dropout masks; null: no dropout.</param>
     /// <param name="lastOfStep">Whether it is the last micro-batch before the update, in which gradients that are
     /// reduced once per step are reduced.</param>
+    /// <param name="reduced">Called with a layer after its gradients have been reduced, and with the loss; null: not
+    /// called.</param>
     /// <returns>Sum of −log p over the pass's targets, a scalar on the device; in the caller's dispose scope.</returns>
-    public Tensor ForwardBackward(TrainingPass pass, double gradientScale, long? dropoutSeed, bool lastOfStep = true)
+    public Tensor ForwardBackward(
+        TrainingPass pass,
+        double gradientScale,
+        long? dropoutSeed,
+        bool lastOfStep = true,
+        Action<Layer, Tensor>? reduced = null
+    )
     {
         using var scope = NewDisposeScope();
         sharding.BeginPass(UsesOfTraining(), lastOfStep);
         if (pass.Targets.Count == 0 && pass.Exchange is null)
         {
-            return Nothing().MoveToOuterDisposeScope();
+            return Nothing(reduced).MoveToOuterDisposeScope();
         }
 
         RefreshPrefix();
         using var context = model.Context(pass.Sequences, dropoutSeed, run: pass.Run, exchange: pass.Exchange);
-        return Run(model.Ids(pass.TokenIds), pass, context, gradientScale).MoveToOuterDisposeScope();
+        return Run(model.Ids(pass.TokenIds), pass, context, gradientScale, reduced).MoveToOuterDisposeScope();
     }
 
     /// <summary>The same for a pass with targets and with its inputs on the device: nothing in it needs numbers from
@@ -53,13 +61,20 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
     /// <param name="pass">The pass, of which the ids are not read.</param>
     /// <param name="context">What its layers share.</param>
     /// <param name="gradientScale">One over the number of supervised tokens in the whole step.</param>
-    internal Tensor Run(Tensor ids, TrainingPass pass, LayerContext context, LossScale gradientScale)
+    /// <param name="reduced">As for <see cref="ForwardBackward"/>.</param>
+    internal Tensor Run(
+        Tensor ids,
+        TrainingPass pass,
+        LayerContext context,
+        LossScale gradientScale,
+        Action<Layer, Tensor>? reduced = null
+    )
     {
         using var scope = NewDisposeScope();
         var lowest = LowestTrained();
         using var kept = new KeptActivations(model.Layers.Count, lowest, Recomputed, SelectivelyRecomputed);
         var x = model.Hidden(ids, context, sharding, kept);
-        return Backward(ids, x, pass, context, lowest, kept, gradientScale).MoveToOuterDisposeScope();
+        return Backward(ids, x, pass, context, lowest, kept, gradientScale, reduced).MoveToOuterDisposeScope();
     }
 
     /// <summary>Recomputes a prefix that is computed from other parameters; call it after every change to
@@ -81,7 +96,8 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
         LayerContext context,
         int lowest,
         KeptActivations kept,
-        LossScale gradientScale
+        LossScale gradientScale,
+        Action<Layer, Tensor>? reduced
     )
     {
         using var scope = NewDisposeScope();
@@ -93,27 +109,34 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
             gradientScale,
             inputGradient: lowest < model.Layers.Count
         );
-        sharding.ReduceGradients(model.Head);
+        Reduce(model.Head, loss, reduced);
         sharding.Reshard(model.Head);
         hidden.Dispose();
         for (var i = model.Layers.Count - 1; i >= Math.Max(lowest, 0); i--)
         {
-            var below = BackwardLayer(model.Layers[i], gradient!, context, kept, inputGradient: i > lowest);
+            var below = BackwardLayer(
+                model.Layers[i],
+                gradient!,
+                context,
+                kept,
+                inputGradient: i > lowest,
+                layer => Reduce(layer, loss, reduced)
+            );
             gradient!.Dispose();
             gradient = below;
         }
 
         if (lowest < 0)
         {
-            model.Embedding.Backward(gradient!, ids);
-            sharding.ReduceGradients(model.Embedding);
+            model.Embedding.Backward(gradient!, ids, model.Kernels);
+            Reduce(model.Embedding, loss, reduced);
         }
 
         if (model.PrefixEncoder is { } encoder)
         {
             sharding.Unshard(encoder);
             encoder.Backward();
-            sharding.ReduceGradients(encoder);
+            Reduce(encoder, loss, reduced);
             sharding.Reshard(encoder);
         }
 
@@ -125,14 +148,15 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
         Tensor gradient,
         LayerContext context,
         KeptActivations kept,
-        bool inputGradient
+        bool inputGradient,
+        Action<Layer> reduce
     )
     {
         using var scope = NewDisposeScope();
         sharding.Unshard(layer);
         using var tape = kept.Take(layer, context);
         var below = layer.Backward(gradient, context, tape, inputGradient);
-        sharding.ReduceGradients(layer);
+        reduce(layer);
         sharding.Reshard(layer);
         return below?.MoveToOuterDisposeScope();
     }
@@ -173,8 +197,9 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
     }
 
     // A rank without a row still takes part in every gather and reduction, in the same order as the others.
-    private Tensor Nothing()
+    private Tensor Nothing(Action<Layer, Tensor>? reduced)
     {
+        var loss = ZeroLoss();
         RefreshPrefix();
         foreach (var unit in model.Layers.Prepend<Layer>(model.Embedding))
         {
@@ -189,7 +214,7 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
 
         if (model.Embedding.HasTrainable)
         {
-            sharding.ReduceGradients(model.Embedding);
+            Reduce(model.Embedding, loss, reduced);
         }
 
         if (model.PrefixEncoder is { } encoder)
@@ -197,14 +222,20 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
             TakePart(encoder);
         }
 
-        return ZeroLoss();
+        return loss;
 
         void TakePart(Layer unit)
         {
             sharding.Unshard(unit);
-            sharding.ReduceGradients(unit);
+            Reduce(unit, loss, reduced);
             sharding.Reshard(unit);
         }
+    }
+
+    private void Reduce(Layer layer, Tensor loss, Action<Layer, Tensor>? reduced)
+    {
+        sharding.ReduceGradients(layer);
+        reduced?.Invoke(layer, loss);
     }
 
     // When ranks share a pass, a rank without targets still takes part in the attention of the others.

@@ -1,6 +1,7 @@
 namespace GlmTune.Training;
 
-/// <summary>The loss or gradient norm of a step is not finite; the update was not applied.</summary>
+/// <summary>The loss or gradient norm of a step is not finite. The update was not applied, unless layers are updated
+/// behind the backward pass.</summary>
 public sealed class NonFiniteStepException : Exception
 {
     /// <param name="step">Number of the step, from 1.</param>
@@ -10,16 +11,20 @@ public sealed class NonFiniteStepException : Exception
     /// <param name="last">The last finite step; null if there was none.</param>
     /// <param name="where">The parameter at which the gradient stopped being finite in the backward pass; null if the
     /// loss is not finite, or another rank has that parameter.</param>
+    /// <param name="changed">Whether layers were already updated.</param>
     public NonFiniteStepException(
         long step,
         string what,
         double value,
         IReadOnlyList<int> lines,
         StepReport? last,
-        string? where = null
+        string? where = null,
+        bool changed = false
     )
         : base(
-            $"Step {step}: the {what} is {value}. No weight was changed. Rows in the step: lines "
+            $"Step {step}: the {what} is {value}. "
+                + (changed ? "Some layers were already updated, so nothing is saved." : "No weight was changed.")
+                + " Rows in the step: lines "
                 + $"{string.Join(", ", lines.Take(32))}"
                 + (lines.Count > 32 ? ", …" : "")
                 + "."

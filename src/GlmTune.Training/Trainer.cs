@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels;
+using GlmTune.Model.Layers;
 using GlmTune.Training.Capture;
 using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
@@ -64,15 +65,20 @@ internal sealed class Trainer(
     /// <param name="lineOf">Returns the line of an example in its file, for messages; null: unknown.</param>
     /// <exception cref="NonFiniteStepException">Loss or gradient norm is not finite; nothing was changed.</exception>
     /// <remarks>A step that fails before its update (out of memory, say) leaves weights and optimizer as they were and
-    /// no gradient, and can be made again. One that fails within it leaves <see cref="IsWhole"/> false.</remarks>
+    /// no gradient, and can be made again. One that fails within it leaves <see cref="IsWhole"/> false. Where layers are
+    /// updated behind the backward pass, the update begins with that pass.</remarks>
     public StepReport Step(StepBatches batches, Func<int, int>? lineOf = null)
     {
         var watch = Stopwatch.StartNew();
         try
         {
             var report = Measure(batches, lineOf, watch);
-            IsWhole = false;
-            Update.Apply(schedule.After(Done), Done + 1);
+            if (!sharding.UpdatesByLayer)
+            {
+                IsWhole = false;
+                Update.Apply(schedule.After(Done), Done + 1);
+            }
+
             runner.RefreshPrefix();
             Done++;
             IsWhole = true;
@@ -85,11 +91,21 @@ internal sealed class Trainer(
         }
     }
 
-    // Passes, gradients and their norm: all of a step that changes nothing.
+    // Passes, gradients and their norm: all of a step that changes nothing, unless layers are updated behind the backward
+    // pass.
     private StepReport Measure(StepBatches batches, Func<int, int>? lineOf, Stopwatch watch)
     {
         using var scope = NewDisposeScope();
-        sharding.CurrentStep = Done + 1;
+        (sharding.CurrentStep, sharding.Seed) = (Done + 1, seed);
+        Action<Layer, Tensor>? reduced = sharding.UpdatesByLayer
+            ? (layer, loss) => UpdateBehindBackward(layer, loss, batches, lineOf, watch)
+            : null;
+        if (reduced is not null)
+        {
+            RequireUpdatesByLayer(batches);
+            Update.BeginLayers();
+        }
+
         Tensor? sum = null;
         for (var i = 0; i < batches.MicroBatches.Count; i++)
         {
@@ -100,16 +116,21 @@ internal sealed class Trainer(
             var scale = 1.0 / batches.SupervisedTokens;
             var loss =
                 capture?.Passes.TryRun(pass, scale, DropoutSeed(i))
-                ?? runner.ForwardBackward(pass, scale, DropoutSeed(i), i == batches.MicroBatches.Count - 1);
+                ?? runner.ForwardBackward(pass, scale, DropoutSeed(i), i == batches.MicroBatches.Count - 1, reduced);
             sum = sum is null ? loss : sum.AddInPlace(loss);
         }
 
         sharding.FinishGradients();
-        var (total, norm) = Update.Measure(sum!);
-        var meanLoss = sharding.Sum(total) / batches.SupervisedTokens;
-        var report = new StepReport(
+        var (total, norm) = reduced is null ? Update.Measure(sum!) : Update.FinishLayers(sum!);
+        var report = ReportOf(sharding.Sum(total), norm, batches, watch);
+        CheckFinite(report, batches, lineOf);
+        return report;
+    }
+
+    private StepReport ReportOf(double loss, double norm, StepBatches batches, Stopwatch watch) =>
+        new(
             Done + 1,
-            meanLoss,
+            loss / batches.SupervisedTokens,
             norm,
             schedule.After(Done + 1),
             batches.Epoch,
@@ -118,8 +139,39 @@ internal sealed class Trainer(
             batches.Examples,
             watch.Elapsed
         );
-        CheckFinite(report, batches, lineOf);
-        return report;
+
+    private void RequireUpdatesByLayer(StepBatches batches)
+    {
+        if (optimizer.MaxGradientNorm > 0 || batches.MicroBatches.Count > 1)
+        {
+            throw new InvalidOperationException(
+                "Layers can be updated behind the backward pass only without gradient clipping and with one micro-batch "
+                    + "per step."
+            );
+        }
+    }
+
+    // The loss is known before any gradient, so a bad one stops the step while everything is as it was.
+    private void UpdateBehindBackward(
+        Layer layer,
+        Tensor loss,
+        StepBatches batches,
+        Func<int, int>? lineOf,
+        Stopwatch watch
+    )
+    {
+        if (IsWhole)
+        {
+            using var scope = NewDisposeScope();
+            CheckFinite(
+                ReportOf(loss.to_type(ScalarType.Float64).cpu().item<double>(), 0, batches, watch),
+                batches,
+                lineOf
+            );
+            IsWhole = false;
+        }
+
+        Update.Apply(layer, schedule.After(Done), Done + 1);
     }
 
     private void DropGradients()
@@ -132,7 +184,7 @@ internal sealed class Trainer(
 
         foreach (var shard in sharding.Trainable)
         {
-            shard.Gradient.zero_();
+            shard.ClearGradient(release: sharding.UpdatesByLayer);
         }
     }
 
@@ -153,11 +205,11 @@ internal sealed class Trainer(
         }
 
         captureTried = true;
-        capture = StepCapture.TryCreate(runner, sharding, optimizer);
+        capture = StepCapture.TryCreate(runner, sharding, optimizer, seed);
     }
 
     private OptimizerStep Update =>
-        capture?.Update ?? (plainUpdate ??= new OptimizerStep(sharding, runner.Model.Kernels, optimizer));
+        capture?.Update ?? (plainUpdate ??= new OptimizerStep(sharding, runner.Model.Kernels, optimizer, seed));
 
     /// <summary>Checks whether everything that was trained is finite, so that nothing else is ever saved.</summary>
     /// <exception cref="InvalidDataException">Weights or optimizer state of this rank are not; the message names the
@@ -168,7 +220,7 @@ internal sealed class Trainer(
         foreach (var shard in sharding.Trainable)
         {
             using var scope = NewDisposeScope();
-            if (!IsFinite(shard.Master) || !IsFinite(shard.FirstMoment) || !IsFinite(shard.SecondMoment))
+            if (!IsFinite(shard.Master) || !shard.Moments.Tensors.All(IsFinite))
             {
                 names.Add(NameOf(shard));
             }
@@ -206,7 +258,9 @@ internal sealed class Trainer(
     // The backward pass goes from the head down, so the highest layer with such a gradient is where it began. If the
     // loss is not finite either, all gradients are affected.
     private string? FirstInBackward(double loss) =>
-        double.IsFinite(loss) && sharding.Trainable.LastOrDefault(shard => !IsFinite(shard.Gradient)) is { } shard
+        double.IsFinite(loss)
+        && !sharding.UpdatesByLayer
+        && sharding.Trainable.LastOrDefault(shard => !IsFinite(shard.Gradient)) is { } shard
             ? NameOf(shard)
             : null;
 
@@ -224,7 +278,7 @@ internal sealed class Trainer(
         var lines = batches
             .MicroBatches.SelectMany(batch => batch.Examples)
             .Select(example => lineOf?.Invoke(example) ?? example + 1);
-        throw new NonFiniteStepException(report.Step, what, value, [.. lines], last, where);
+        throw new NonFiniteStepException(report.Step, what, value, [.. lines], last, where, changed: !IsWhole);
     }
 
     // Step, micro-batch and rank each offset the seed by a different odd constant.

@@ -26,6 +26,7 @@ internal sealed class CudaKernels : LayerKernels
     private readonly LowRankKernels lowRank;
     private readonly DecodeKernels decode;
     private readonly Fp8Kernels fp8;
+    private readonly CompactKernels compact;
 
     internal CudaKernels(IKernelLauncher launcher, string description, bool multipliesFp8 = false)
     {
@@ -39,6 +40,7 @@ internal sealed class CudaKernels : LayerKernels
         lowRank = new LowRankKernels(launcher, fallbacks);
         decode = new DecodeKernels(launcher, plain, fallbacks);
         fp8 = new Fp8Kernels(launcher, multipliesFp8, fallbacks);
+        compact = new CompactKernels(launcher, fallbacks);
     }
 
     /// <inheritdoc/>
@@ -195,6 +197,31 @@ internal sealed class CudaKernels : LayerKernels
         in AdamWStep settings,
         Tensor? compute = null
     ) => step.AdamW(master, gradient, firstMoment, secondMoment, gradientScale, settings, compute);
+
+    /// <inheritdoc/>
+    public override void CompactAdamW(
+        Tensor weights,
+        Tensor gradient,
+        Moments moments,
+        Tensor gradientScale,
+        in AdamWStep settings,
+        in Rounding rounding
+    )
+    {
+        if (!compact.TryAdamW(weights, gradient, moments, gradientScale, settings, rounding))
+        {
+            base.CompactAdamW(weights, gradient, moments, gradientScale, settings, rounding);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Accumulate(Tensor sum, Tensor addend, in Rounding rounding)
+    {
+        if (!compact.TryAccumulate(sum, addend, rounding))
+        {
+            base.Accumulate(sum, addend, rounding);
+        }
+    }
 
     /// <inheritdoc/>
     public override Tensor TokenRows(Tensor table, Tensor ids) =>

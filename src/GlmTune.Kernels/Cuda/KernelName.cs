@@ -17,7 +17,7 @@ internal readonly record struct KernelName(
 )
 {
     private static readonly string[] UseMatrixUnits = ["project", "decode_attention", "low_rank"];
-    private static readonly string[] DrawMasks = ["dropout", "low_rank"];
+    private static readonly string[] DrawWords = ["dropout", "low_rank", "compact_adamw", "accumulate"];
 
     // Kernels that start with let_next_start and wait_for_previous.
     private static readonly string[] Overlap =
@@ -58,7 +58,7 @@ internal readonly record struct KernelName(
     public string Text =>
         Read("common.cuh")
         + (UseMatrixUnits.Contains(Source) ? Read("matrix.cuh") : "")
-        + (DrawMasks.Contains(Source) ? Read("mask.cuh") : "")
+        + (DrawWords.Contains(Source) ? Read("mask.cuh") : "")
         + Read(Source + ".cu");
 
     private static string TypeName(torch.ScalarType type) =>

@@ -14,4 +14,8 @@ internal readonly record struct MaskSeed(long Value, Tensor? Stored = null)
 
     /// <summary>The key by value, for a kernel that does not read one from memory.</summary>
     internal uint Key => Stored is null ? DropoutMask.Key(Value) : 0;
+
+    /// <summary>The key as an int64 tensor of one element on a device; in the caller's dispose scope.</summary>
+    internal Tensor KeyOn(Device device) =>
+        Stored?.to_type(ScalarType.Int64) ?? TensorCreation.Full([1], (long)DropoutMask.Key(Value), ScalarType.Int64, device);
 }

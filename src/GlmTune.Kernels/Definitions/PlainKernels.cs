@@ -215,7 +215,15 @@ internal sealed class PlainKernels(string? reason = null) : LayerKernels
     public override void AddEmbeddingGradient(Tensor gradient, Tensor ids, Tensor target)
     {
         using var scope = NewDisposeScope();
-        target.IndexAddInPlace(0, ids, gradient.to_type(target.dtype));
+        if (target.dtype is ScalarType.Float32 or ScalarType.Float64)
+        {
+            target.IndexAddInPlace(0, ids, gradient.to_type(target.dtype));
+            return;
+        }
+
+        // Each row is summed in full before it is rounded, once.
+        var sum = zeros(target.shape, ScalarType.Float32, target.device);
+        target.AddInPlace(sum.IndexAddInPlace(0, ids, Widen(gradient)));
     }
 
     /// <inheritdoc/>

@@ -143,7 +143,7 @@ internal sealed class Linear
         using var x = NeedsInput ? tape.TakeTensor() : null;
         if (Weight.Trainable)
         {
-            Weight.AddGradient(gradient.Values!.t().mm(x!));
+            Weight.AddProduct(gradient.Values!.t(), x!);
         }
 
         if (Bias is { Trainable: true })

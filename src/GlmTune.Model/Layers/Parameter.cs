@@ -123,6 +123,10 @@ internal sealed class Parameter : IDisposable
         NoteChange();
     }
 
+    /// <summary>Whether its gradient is always collected in <see cref="Type"/>: where float32 would take too much
+    /// memory.</summary>
+    public bool CollectsInOwnType { get; set; }
+
     /// <summary>The gradient collected since the last <see cref="ClearGradient"/>, in the type of its first
     /// contribution; null: none.</summary>
     public Tensor? Gradient { get; private set; }
@@ -141,10 +145,27 @@ internal sealed class Parameter : IDisposable
         }
     }
 
-    /// <summary>A float32 (or wider) gradient to add to in place: the gradient so far, or zeros.</summary>
+    /// <summary>Adds a · b to the gradient; where it is collected in its own type, without a tensor for the
+    /// product.</summary>
+    /// <param name="a">[rows, N], in the parameter's type.</param>
+    /// <param name="b">[N, columns], in the parameter's type.</param>
+    public void AddProduct(Tensor a, Tensor b)
+    {
+        if (CollectsInOwnType && Gradient is { } sum)
+        {
+            sum.addmm_(a, b);
+        }
+        else
+        {
+            AddGradient(a.mm(b));
+        }
+    }
+
+    /// <summary>A gradient to add to in place: the gradient so far, or zeros; float32 (or wider), unless it is collected
+    /// in its own type.</summary>
     public Tensor WideGradient()
     {
-        var wide = Type == ScalarType.Float64 ? Type : ScalarType.Float32;
+        var wide = CollectsInOwnType || Type == ScalarType.Float64 ? Type : ScalarType.Float32;
         if (Gradient is { } narrow && narrow.dtype != wide)
         {
             // A weight shared by two layers collects from both.

@@ -59,12 +59,19 @@ internal sealed class TokenEmbedding : Layer
     /// <summary>Computes the gradient of the table, if it is trained.</summary>
     /// <param name="gradient">Gradient of the hidden states, [N, C].</param>
     /// <param name="tokenIds">int64 [N].</param>
-    public void Backward(Tensor gradient, Tensor tokenIds)
+    /// <param name="kernels">Layer functions.</param>
+    public void Backward(Tensor gradient, Tensor tokenIds, LayerKernels kernels)
     {
         if (Weight.Trainable)
         {
             using var scope = NewDisposeScope();
             var wide = Weight.WideGradient();
+            if (Weight.CollectsInOwnType)
+            {
+                kernels.AddEmbeddingGradient(gradient, tokenIds, wide);
+                return;
+            }
+
             wide.IndexAddInPlace(0, tokenIds, gradient.to_type(wide.dtype));
         }
     }

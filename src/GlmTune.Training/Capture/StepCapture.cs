@@ -30,6 +30,7 @@ internal sealed class StepCapture : IDisposable
         LayerRunner runner,
         ISharding sharding,
         OptimizerOptions optimizer,
+        long seed,
         GraphCapture? graphCapture,
         int maxTokens
     )
@@ -37,7 +38,7 @@ internal sealed class StepCapture : IDisposable
         (this.runner, this.graphCapture) = (runner, graphCapture);
         RunAndCapture runAndCapture = graphCapture is null ? RunEachTime : RunAndCapture;
         Passes = new CapturedPasses(runner, runAndCapture, maxTokens);
-        Update = new OptimizerStep(sharding, runner.Model.Kernels, optimizer, runAndCapture);
+        Update = new OptimizerStep(sharding, runner.Model.Kernels, optimizer, seed, runAndCapture);
     }
 
     /// <summary>The captured passes.</summary>
@@ -57,7 +58,13 @@ internal sealed class StepCapture : IDisposable
     /// <param name="sharding">How parameters are distributed over the ranks; a capture cannot wait for other
     /// ranks.</param>
     /// <param name="optimizer">Settings of AdamW.</param>
-    public static StepCapture? TryCreate(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer)
+    /// <param name="seed">Seed of the run.</param>
+    public static StepCapture? TryCreate(
+        LayerRunner runner,
+        ISharding sharding,
+        OptimizerOptions optimizer,
+        long seed = 0
+    )
     {
         var model = runner.Model;
         // Plain attention pads every sequence to the length of the whole pass, which is slow and exceeds the reserved
@@ -73,13 +80,17 @@ internal sealed class StepCapture : IDisposable
         }
 
         return GraphCapture.TryCreate(model.Device) is { } graphCapture
-            ? new StepCapture(runner, sharding, optimizer, graphCapture, MaxTokens)
+            ? new StepCapture(runner, sharding, optimizer, seed, graphCapture, MaxTokens)
             : null;
     }
 
     /// <summary>The same on any device without capture: the work runs each time, on padded inputs. For tests.</summary>
-    internal static StepCapture WithoutGraphs(LayerRunner runner, ISharding sharding, OptimizerOptions optimizer) =>
-        new(runner, sharding, optimizer, null, int.MaxValue);
+    internal static StepCapture WithoutGraphs(
+        LayerRunner runner,
+        ISharding sharding,
+        OptimizerOptions optimizer,
+        long seed = 0
+    ) => new(runner, sharding, optimizer, seed, null, int.MaxValue);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,4 +1,5 @@
 using System.Globalization;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Sharding;
@@ -9,11 +10,21 @@ namespace GlmTune.Training.Checkpoints;
 
 /// <summary>Master weights and AdamW's moments, with each rank's slices in a file of its own. They can be read by any
 /// number of ranks.</summary>
-/// <remarks>A tensor's name is <c>parameter@first element:kind</c>, so a reader needs no information about the
-/// writer.</remarks>
+/// <remarks>A tensor's name is <c>parameter@first element:kind</c>, so a reader needs no information about the writer.
+/// Everything is stored in the type in which the run keeps it; moments as codes have two further tensors with the largest
+/// magnitude of each block.</remarks>
 internal static class OptimizerFile
 {
-    private static readonly string[] Kinds = ["master", "exp_avg", "exp_avg_sq"];
+    private const int Master = 0;
+    private const int FirstMoment = 1;
+    private const int SecondMoment = 2;
+    private const int FirstLargest = 3;
+    private const int SecondLargest = 4;
+
+    // Of the first three kinds, every element has one.
+    private const int StatesOfElement = 3;
+
+    private static readonly string[] Kinds = ["master", "exp_avg", "exp_avg_sq", "exp_avg_absmax", "exp_avg_sq_absmax"];
 
     /// <summary>Writes one rank's slices; what is replicated on every rank is written by rank 0 alone.</summary>
     /// <param name="folder">An existing folder, the same for all ranks.</param>
@@ -25,25 +36,7 @@ internal static class OptimizerFile
     {
         var pieces = shards
             .Where(shard => shard.WorldSize > 1 || rank == 0)
-            .SelectMany(shard =>
-                shard
-                    .Overlaps()
-                    .SelectMany(part =>
-                        Kinds.Select(
-                            (kind, k) =>
-                                (
-                                    Name: string.Create(
-                                        CultureInfo.InvariantCulture,
-                                        $"{part.Parameter.Name}@{part.InParameter}:{kind}"
-                                    ),
-                                    Shard: shard,
-                                    Kind: k,
-                                    part.InShard,
-                                    part.Count
-                                )
-                        )
-                    )
-            )
+            .SelectMany(shard => shard.Overlaps().SelectMany(part => PiecesOf(shard, part)))
             .ToList();
         if (pieces.Count == 0 && rank > 0)
         {
@@ -52,14 +45,14 @@ internal static class OptimizerFile
 
         using var writer = new SafetensorsWriter(
             Path.Combine(folder, NameOf(rank, worldSize)),
-            [.. pieces.Select(piece => StoredTensors.Spec(piece.Name, piece.Shard.Type, piece.Count))]
+            [.. pieces.Select(piece => StoredTensors.Spec(piece.Name, piece.State.dtype, piece.Count))]
         );
         foreach (var piece in pieces)
         {
-            using var values = TensorOf(piece.Shard, piece.Kind).narrow(0, piece.InShard, piece.Count);
+            using var values = piece.State.narrow(0, piece.From, piece.Count);
             StoredTensors.WithBytes(
                 values,
-                piece.Shard.Type,
+                piece.State.dtype,
                 (address, bytes) => writer.Write(piece.Name, address, bytes)
             );
         }
@@ -76,16 +69,21 @@ internal static class OptimizerFile
         file.StartsWith("optimizer-", StringComparison.Ordinal)
         && file.EndsWith(".safetensors", StringComparison.Ordinal);
 
-    /// <summary>Reads the state of the given slices from the files of all ranks that wrote.</summary>
+    /// <summary>Reads the state of the given slices from the files of all ranks that wrote. State of another type is
+    /// converted.</summary>
+    /// <returns>What was converted, as sentences' parts: "AdamW's moments were float32 and are int8 now".</returns>
     /// <exception cref="InvalidDataException">Some state is missing, or is for other parameters; the message lists all
     /// problems.</exception>
-    public static void Read(string folder, IReadOnlyList<FlatShard> shards)
+    public static IReadOnlyList<string> Read(string folder, IReadOnlyList<FlatShard> shards)
     {
-        WithFiles(folder, stored => Fill(stored, shards));
+        SortedSet<string> converted = new(StringComparer.Ordinal);
+        WithFiles(folder, stored => Fill(stored, shards, converted));
         foreach (var shard in shards)
         {
             shard.CopyMasterToCompute();
         }
+
+        return [.. converted];
     }
 
     /// <summary>Yields the full master weights of parameters, one after another.</summary>
@@ -108,7 +106,7 @@ internal static class OptimizerFile
                         parameter.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32,
                         CPU
                     );
-                    var found = ReadPart(stored, parameter, kind: 0, 0, flat);
+                    var found = ReadPart(stored, parameter, Master, 0, flat);
                     if (found == parameter.Count)
                     {
                         use(parameter, flat.view(parameter.Shape));
@@ -123,30 +121,76 @@ internal static class OptimizerFile
             }
         );
 
-    private static List<string> Fill(Dictionary<string, List<StoredTensor>> stored, IReadOnlyList<FlatShard> shards)
+    private static List<string> Fill(
+        Dictionary<string, List<StoredTensor>> stored,
+        IReadOnlyList<FlatShard> shards,
+        SortedSet<string> converted
+    )
     {
         var problems = new List<string>();
         foreach (var shard in shards)
         {
             foreach (var part in shard.Overlaps())
             {
-                var found = Kinds
-                    .Select(
-                        (_, kind) =>
-                        {
-                            using var target = TensorOf(shard, kind).narrow(0, part.InShard, part.Count);
-                            return ReadPart(stored, part.Parameter, kind, part.InParameter, target);
-                        }
+                using var scope = NewDisposeScope();
+                var moments = shard.Moments.AreCoded
+                    ? shard.Moments.Narrow(part.InShard, part.Count)
+                    : new Moments(
+                        shard.Moments.First.narrow(0, part.InShard, part.Count),
+                        shard.Moments.Second.narrow(0, part.InShard, part.Count)
+                    );
+                var (first, second) = (
+                    MomentsOf(stored, part.Parameter, FirstMoment, FirstLargest),
+                    MomentsOf(stored, part.Parameter, SecondMoment, SecondLargest)
+                );
+                var found =
+                    ReadPart(
+                        stored,
+                        part.Parameter,
+                        Master,
+                        part.InParameter,
+                        shard.Master.narrow(0, part.InShard, part.Count)
                     )
-                    .Sum();
-                if (found != part.Count * Kinds.Length)
+                    + first.Read(part.InParameter, moments.First, moments.FirstLargest, signed: true)
+                    + second.Read(part.InParameter, moments.Second, moments.SecondLargest, signed: false);
+                if (found != part.Count * StatesOfElement)
                 {
-                    problems.Add($"'{part.Parameter.Name}': found {found} of {part.Count * Kinds.Length} values.");
+                    problems.Add($"'{part.Parameter.Name}': found {found} of {part.Count * StatesOfElement} values.");
                 }
+
+                Compare("AdamW's moments", first.Type, StoredMoments.NameOf(moments.First.dtype));
+                Compare("the trained weights", WeightsType(part.Parameter), StoredMoments.NameOf(shard.Master.dtype));
             }
         }
 
         return problems;
+
+        void Compare(string what, string? before, string now)
+        {
+            if (before is not null && before != now)
+            {
+                converted.Add($"{what} were stored as {before}, and this run keeps {now}");
+            }
+        }
+
+        string? WeightsType(Parameter parameter) =>
+            new StoredMoments([.. Pieces(stored, parameter, Master).Select(piece => (piece.Start, piece.Tensor, (StoredTensor?)null))]).Type;
+    }
+
+    private static StoredMoments MomentsOf(
+        Dictionary<string, List<StoredTensor>> stored,
+        Parameter parameter,
+        int kind,
+        int largest
+    )
+    {
+        var magnitudes = Pieces(stored, parameter, largest).ToDictionary(piece => piece.Start, piece => piece.Tensor);
+        return new(
+            [
+                .. Pieces(stored, parameter, kind)
+                    .Select(piece => (piece.Start, piece.Tensor, magnitudes.GetValueOrDefault(piece.Start))),
+            ]
+        );
     }
 
     private static void WithFiles(string folder, Func<Dictionary<string, List<StoredTensor>>, List<string>> read)
@@ -190,12 +234,11 @@ internal static class OptimizerFile
     )
     {
         var found = 0L;
-        foreach (var tensor in stored.GetValueOrDefault(parameter.Name) ?? [])
+        foreach (var (start, tensor) in Pieces(stored, parameter, kind))
         {
-            var (_, start, itsKind) = PartsOf(tensor.Name);
             var from = Math.Max(start, first);
             var to = Math.Min(start + tensor.Shape[0], first + target.numel());
-            if (itsKind == kind && from < to)
+            if (from < to)
             {
                 using var place = target.narrow(0, from - first, to - from);
                 StoredTensors.CopyTo(tensor, from - start, place);
@@ -219,14 +262,44 @@ internal static class OptimizerFile
             : throw new InvalidDataException($"'{name}' is not a valid name in an optimizer state.");
     }
 
-    private static Tensor TensorOf(FlatShard shard, int kind) =>
-        kind switch
+    private static IEnumerable<(long Start, StoredTensor Tensor)> Pieces(
+        Dictionary<string, List<StoredTensor>> stored,
+        Parameter parameter,
+        int kind
+    ) =>
+        (stored.GetValueOrDefault(parameter.Name) ?? [])
+            .Select(tensor => (Parts: PartsOf(tensor.Name), Tensor: tensor))
+            .Where(entry => entry.Parts.Kind == kind)
+            .Select(entry => (entry.Parts.Start, entry.Tensor));
+
+    private static IEnumerable<Piece> PiecesOf(
+        FlatShard shard,
+        (Parameter Parameter, long InShard, long InParameter, long Count) part
+    )
+    {
+        Piece Of(int kind, Tensor state, int elements = 1) =>
+            new(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{part.Parameter.Name}@{part.InParameter}:{Kinds[kind]}"
+                ),
+                state,
+                part.InShard / elements,
+                (part.Count + elements - 1) / elements
+            );
+        yield return Of(Master, shard.Master);
+        yield return Of(FirstMoment, shard.Moments.First);
+        yield return Of(SecondMoment, shard.Moments.Second);
+        if (shard.Moments is { FirstLargest: { } first, SecondLargest: { } second })
         {
-            0 => shard.Master,
-            1 => shard.FirstMoment,
-            _ => shard.SecondMoment,
-        };
+            yield return Of(FirstLargest, first, BlockCodes.BlockSize);
+            yield return Of(SecondLargest, second, BlockCodes.BlockSize);
+        }
+    }
 
     private static string NameOf(int rank, int worldSize) =>
         string.Create(CultureInfo.InvariantCulture, $"optimizer-{rank:00000}-of-{worldSize:00000}.safetensors");
+
+    // A run of a shard's state, and its name in the file.
+    private readonly record struct Piece(string Name, Tensor State, long From, long Count);
 }

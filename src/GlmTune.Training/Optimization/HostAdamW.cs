@@ -109,8 +109,8 @@ internal sealed class HostAdamW(Device device, bool pinned = true, long pieceEle
         var started = Stopwatch.GetTimestamp();
         var half = shard.Compute!.dtype == ScalarType.BFloat16;
         var master = Pointer(shard.Master, from);
-        var first = Pointer(shard.FirstMoment, from);
-        var second = Pointer(shard.SecondMoment, from);
+        var first = Pointer(shard.Moments.First, from);
+        var second = Pointer(shard.Moments.Second, from);
         var gradients = (float*)slot.Gradient;
         var values = shard.ComputeRestsOnHost
             ? TensorAddress.Of(shard.Compute) + (nint)(from * (half ? 2 : 4))
@@ -233,8 +233,8 @@ internal sealed class HostAdamW(Device device, bool pinned = true, long pieceEle
         plain.AdamW(
             shard.Master,
             shard.Gradient.cpu(),
-            shard.FirstMoment,
-            shard.SecondMoment,
+            shard.Moments.First,
+            shard.Moments.Second,
             tensor(gradientScale, shard.Type),
             settings
         );

@@ -24,5 +24,5 @@ internal static class DataParallel
     ) =>
         options.Stage == 3
             ? new ShardedParameters(options, model, ranks ?? new SingleRank(model.Device), slices)
-            : new ReplicatedWeights(model.Units, ranks, options, model.BaseParameters.ToHashSet());
+            : new ReplicatedWeights(model.Units, ranks, options, model.BaseParameters.ToHashSet(), model.Kernels);
 }

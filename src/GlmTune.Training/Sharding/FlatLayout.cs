@@ -14,7 +14,7 @@ internal readonly record struct FlatSegment(Parameter Parameter, long Start)
 
 /// <summary>Parameters of a layer concatenated and divided into equal slices, one per rank: the one place that
 /// determines which slice belongs to a rank.</summary>
-/// <remarks>Parameters and slices start at multiples of <see cref="Alignment"/>; gaps and the end are padding. Rank r
+/// <remarks>Parameters and slices start at multiples of <see cref="Alignment"/> or more; gaps and the end are padding. Rank r
 /// owns elements [r·n, (r+1)·n), where n is <see cref="Length"/>. Immutable.</remarks>
 internal sealed class FlatLayout
 {
@@ -27,17 +27,25 @@ internal sealed class FlatLayout
     /// type.</param>
     /// <param name="rank">Number of this rank.</param>
     /// <param name="worldSize">Number of ranks that share the run.</param>
-    public FlatLayout(Layer layer, IReadOnlyList<Parameter> parameters, int rank, int worldSize)
+    /// <param name="alignment">Parameters and slices start at multiples of this; a multiple of
+    /// <see cref="Alignment"/>.</param>
+    public FlatLayout(
+        Layer layer,
+        IReadOnlyList<Parameter> parameters,
+        int rank,
+        int worldSize,
+        int alignment = Alignment
+    )
     {
         (Layer, Rank, WorldSize) = (layer, rank, worldSize);
         var segments = new List<FlatSegment>();
         foreach (var parameter in parameters)
         {
-            segments.Add(new FlatSegment(parameter, segments.Count == 0 ? 0 : RoundUp(segments[^1].End, Alignment)));
+            segments.Add(new FlatSegment(parameter, segments.Count == 0 ? 0 : RoundUp(segments[^1].End, alignment)));
         }
 
         Segments = segments;
-        Length = worldSize == 1 ? segments[^1].End : RoundUp((segments[^1].End + worldSize - 1) / worldSize, Alignment);
+        Length = worldSize == 1 ? segments[^1].End : RoundUp((segments[^1].End + worldSize - 1) / worldSize, alignment);
     }
 
     /// <summary>The layer.</summary>

@@ -1,51 +1,83 @@
+using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Memory;
 using GlmTune.Model.Layers;
+using GlmTune.Training.Optimization;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
 
-/// <summary>One rank's slice of trained parameters: float32 master weights, summed gradient, and AdamW's two moments,
-/// each as a flat tensor.</summary>
+/// <summary>One rank's slice of trained parameters: master weights (or the weights themselves), summed gradient, and
+/// AdamW's two moments, each as a flat tensor.</summary>
 internal sealed class FlatShard : IDisposable
 {
-    /// <param name="layout">The parameters and the slice; their values must be in memory unless
-    /// <paramref name="values"/> are given.</param>
+    private readonly List<PinnedMemory> locked = [];
+    private readonly Tensor? whole;
+    private readonly bool ownsMaster;
+    private Tensor? gradient;
+
+    /// <param name="layout">The parameters and the slice; their values must be in memory unless values are
+    /// given.</param>
     /// <param name="decays">Whether weight decay applies to all of them.</param>
-    /// <param name="values">This rank's slice of the values [n], of any type; null: read from the parameters.</param>
-    /// <param name="gradientType">Type in which layers collect their gradients; null: <see cref="Type"/>.</param>
-    /// <param name="onHost">Whether masters and moments rest in host memory, where <see cref="Optimization.HostAdamW"/>
-    /// updates them.</param>
-    /// <param name="compute">With <paramref name="onHost"/>: host memory [n] in the layers' type in which values are
-    /// stored too, owned by the caller; null: they are on the device.</param>
-    public FlatShard(
-        FlatLayout layout,
-        bool decays,
-        Tensor? values = null,
-        ScalarType? gradientType = null,
-        bool onHost = false,
-        Tensor? compute = null
-    )
+    /// <param name="storage">Types and places; null: everything in full precision on the device.</param>
+    public FlatShard(FlatLayout layout, bool decays, ShardStorage? storage = null)
     {
         using var scope = NewDisposeScope(); // releases what was allocated, in case memory runs out
-        (Layout, Decays, ComputeRestsOnHost) = (layout, decays, compute is not null);
+        storage ??= new ShardStorage();
+        (Layout, Decays, Salt) = (layout, decays, Rounding.SaltOf(layout.Segments[0].Parameter.Name));
+        ComputeRestsOnHost = storage.Compute is not null;
         Type = layout.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
-        GradientType = gradientType ?? Type;
-        var state = onHost ? CPU : layout.Device;
-        Master = Zeros(Type, state);
-        FirstMoment = Zeros(Type, state);
-        SecondMoment = Zeros(Type, state);
-        Gradient = Zeros(Type, layout.Device);
-        Compute = compute ?? (onHost ? Zeros(layout.Type, layout.Device) : null);
-        if (values is null)
+        HasMasters = !storage.OnlyCopy;
+        GradientType = storage.GradientType ?? Type;
+        foreach (var segment in layout.Segments)
         {
-            ReadMaster();
-        }
-        else
-        {
-            Master.copy_(values);
-            CopyMasterToCompute();
+            segment.Parameter.CollectsInOwnType = !HasMasters;
         }
 
-        foreach (var own in (Tensor?[])[Master, FirstMoment, SecondMoment, Gradient, compute is null ? Compute : null])
+        var state = storage.OnHost ? CPU : layout.Device;
+        try
+        {
+            if (HasMasters)
+            {
+                (Master, ownsMaster) = (Zeros(Type, state, storage.Pinned), true);
+                Compute = storage.Compute ?? (storage.OnHost ? Zeros(layout.Type, layout.Device) : null);
+            }
+            else if (storage.Values is { } given)
+            {
+                Master = given;
+            }
+            else
+            {
+                (whole, ownsMaster) = (Joined(layout), true);
+                Master = whole.narrow(0, layout.Start, layout.Length);
+            }
+
+            Moments = Moments.Zero(Length, MomentType(storage), state);
+            if (storage is { OnHost: true, Pinned: true })
+            {
+                Moments = Lock(Moments);
+            }
+
+            gradient = storage.GradientComesAndGoes ? null : NewGradient();
+            if (HasMasters && storage.Values is { } values)
+            {
+                Master.copy_(values);
+                CopyMasterToCompute();
+            }
+            else if (HasMasters)
+            {
+                ReadMaster();
+            }
+        }
+        catch
+        {
+            locked.ForEach(block => block.Dispose());
+            throw;
+        }
+
+        foreach (
+            var own in (IEnumerable<Tensor?>)
+                [ownsMaster ? Master : null, whole, ComputeRestsOnHost ? null : Compute, gradient, .. Moments.Tensors]
+        )
         {
             own?.DetachFromDisposeScope();
         }
@@ -75,33 +107,46 @@ internal sealed class FlatShard : IDisposable
     /// <summary>Number of ranks that share the flat run; 1: every rank has all of it.</summary>
     public int WorldSize => Layout.WorldSize;
 
-    /// <summary>Type of the four tensors: float32, or float64 for a float64 model.</summary>
+    /// <summary>Type in which updates are computed, and of what is kept in full precision: float32, or float64 for a
+    /// float64 model.</summary>
     public ScalarType Type { get; }
 
     /// <summary>Type in which layers collect the gradients of these parameters.</summary>
     public ScalarType GradientType { get; }
 
-    /// <summary>Master weights in full precision [n].</summary>
+    /// <summary>Tells this run's random numbers from those of others (<see cref="Rounding"/>).</summary>
+    public uint Salt { get; }
+
+    /// <summary>Whether there are master weights in full precision; otherwise the weights in the layers' type are the
+    /// only copy.</summary>
+    public bool HasMasters { get; }
+
+    /// <summary>What an update changes [n]: master weights, or the weights themselves.</summary>
     public Tensor Master { get; }
 
-    /// <summary>Values in the layers' type [n] if the master weights are on the host; null: the master weights are on
-    /// the device.</summary>
+    /// <summary>Values in the layers' type [n] if the master weights are on the host; null: <see cref="Master"/> is
+    /// read.</summary>
     public Tensor? Compute { get; }
 
     /// <summary>Whether <see cref="Compute"/> is in host memory instead of on the layers' device.</summary>
     public bool ComputeRestsOnHost { get; }
 
+    /// <summary>Whether the parameters' values are views of the run that an update changes, so that there is nothing to
+    /// copy back.</summary>
+    public bool HoldsParameters => whole is not null;
+
     /// <summary>The newest values where the layers' weights are stored [n], in their type there.</summary>
     public Tensor Current => Compute ?? Master;
 
-    /// <summary>Gradient summed since the last update [n].</summary>
-    public Tensor Gradient { get; }
+    /// <summary>Gradient summed since the last update [n]: in full precision with master weights, otherwise in the
+    /// layers' type.</summary>
+    public Tensor Gradient => gradient ??= NewGradient().DetachFromDisposeScope();
 
-    /// <summary>AdamW's first moment [n].</summary>
-    public Tensor FirstMoment { get; }
+    /// <summary>Number of gradients added since the last update.</summary>
+    public int Additions { get; internal set; }
 
-    /// <summary>AdamW's second moment [n].</summary>
-    public Tensor SecondMoment { get; }
+    /// <summary>AdamW's moments [n].</summary>
+    public Moments Moments { get; }
 
     /// <summary>The parts of this rank's slice that belong to parameters: offset in the slice, offset in the parameter,
     /// length.</summary>
@@ -111,6 +156,11 @@ internal sealed class FlatShard : IDisposable
     /// <summary>Copies the master weights from the parameters, for example after loading an adapter.</summary>
     public void ReadMaster()
     {
+        if (!HasMasters)
+        {
+            return;
+        }
+
         using var scope = NewDisposeScope();
         foreach (var (parameter, inShard, inParameter, count) in Overlaps())
         {
@@ -124,19 +174,89 @@ internal sealed class FlatShard : IDisposable
     /// device.</summary>
     public void CopyMasterToCompute() => Compute?.copy_(Master);
 
+    /// <summary>Clears the gradient, or releases it if it only exists between a layer's backward pass and its
+    /// update.</summary>
+    /// <param name="release">Whether its memory is released.</param>
+    public void ClearGradient(bool release = false)
+    {
+        Additions = 0;
+        if (release)
+        {
+            gradient?.Dispose();
+            gradient = null;
+        }
+        else
+        {
+            gradient?.zero_();
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
-        Master.Dispose();
+        if (ownsMaster)
+        {
+            Master.Dispose();
+        }
+
         if (!ComputeRestsOnHost)
         {
             Compute?.Dispose();
         }
 
-        Gradient.Dispose();
-        FirstMoment.Dispose();
-        SecondMoment.Dispose();
+        whole?.Dispose();
+        gradient?.Dispose();
+        Moments.Dispose();
+        locked.ForEach(block => block.Dispose());
+        locked.Clear();
     }
 
-    private Tensor Zeros(ScalarType type, Device device) => zeros(Length, type, device);
+    private ScalarType MomentType(ShardStorage storage) =>
+        Type == ScalarType.Float64
+            ? Type
+            : storage.Moments switch
+            {
+                StateType.BFloat16 => ScalarType.BFloat16,
+                StateType.Int8 => ScalarType.Byte,
+                _ => ScalarType.Float32,
+            };
+
+    private Tensor NewGradient() => Zeros(HasMasters ? Type : Layout.Type, Layout.Device);
+
+    private Tensor Zeros(ScalarType type, Device device, bool pinned = false) =>
+        pinned ? Lock(zeros(Length, type, device)) : zeros(Length, type, device);
+
+    private Moments Lock(Moments plain) =>
+        new(
+            Lock(plain.First),
+            Lock(plain.Second),
+            plain.FirstLargest is null ? null : Lock(plain.FirstLargest),
+            plain.SecondLargest is null ? null : Lock(plain.SecondLargest)
+        );
+
+    // Page-locked, so that copies overlap with computation.
+    private Tensor Lock(Tensor plain)
+    {
+        var block = new PinnedMemory(Layout.Device, plain.numel() * plain.element_size());
+        locked.Add(block);
+        var view = block.View(plain.dtype, plain.numel());
+        view.zero_();
+        plain.Dispose();
+        return view;
+    }
+
+    // All parameters' values in one run, of which they become views.
+    private static Tensor Joined(FlatLayout layout)
+    {
+        var run = zeros(layout.PaddedCount, layout.Type, layout.Device);
+        foreach (var segment in layout.Segments)
+        {
+            using var scope = NewDisposeScope();
+            var view = FlatLayout.View(run, segment);
+            view.copy_(segment.Parameter.Value);
+            segment.Parameter.Value = view;
+        }
+
+        return run;
+    }
 }

@@ -1,5 +1,7 @@
 using GlmTune.Collectives;
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Training.Optimization;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Sharding;
@@ -9,12 +11,17 @@ namespace GlmTune.Training.Sharding;
 /// <remarks>Stage 0 sums whole gradients (all-reduce) and stage 1 leaves each rank its slice (reduce-scatter), both in
 /// the last micro-batch of a step; stages 2 and 3 reduce-scatter in every micro-batch, so that no rank keeps more than
 /// its slice. At most two calls run concurrently with the backward pass. Source: Rajbhandari et al., ZeRO,
-/// arXiv:1910.02054, section 5.</remarks>
-internal sealed class GradientReduction(ShardingOptions options, ICollectives? ranks) : IDisposable
+/// arXiv:1910.02054, section 5. Sums in 16 bits are rounded stochastically, as many small gradients would be lost
+/// otherwise.</remarks>
+internal sealed class GradientReduction(ShardingOptions options, ICollectives? ranks, LayerKernels kernels)
+    : IDisposable
 {
     private const int MaxUnderWay = 2;
-    private readonly Queue<(Pending Call, Tensor Sum, Tensor? AddTo)> underWay = new();
-    private readonly Dictionary<FlatShard, Tensor> whole = [];
+    private readonly Queue<(Pending Call, Tensor Sum, Addition? To)> underWay = new();
+    private readonly Dictionary<FlatShard, (Tensor Sum, int Additions)> whole = [];
+
+    /// <summary>Seed of the run.</summary>
+    public long Seed { get; set; }
 
     /// <summary>Takes and clears the gradients of the shard's parameters.</summary>
     public void Add(FlatShard shard, bool lastOfStep, CallLabel label)
@@ -22,7 +29,8 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         using var scope = NewDisposeScope();
         if (ranks is null || options.Stage == 0)
         {
-            AddTo(shard.Gradient, shard.Layout);
+            AddTo(shard.Gradient, shard.Layout, RoundingOf(shard, shard.Additions, label), isFirst: shard.Additions == 0);
+            shard.Additions++;
             if (ranks is not null && lastOfStep)
             {
                 AllReduce(shard, label);
@@ -30,15 +38,15 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         }
         else if (options.Stage == 1 && (!lastOfStep || whole.ContainsKey(shard)))
         {
-            if (!whole.TryGetValue(shard, out var sum))
+            if (!whole.TryGetValue(shard, out var found))
             {
-                whole.Add(
-                    shard,
-                    sum = zeros(shard.PaddedCount, shard.Type, shard.Layout.Device).DetachFromDisposeScope()
-                );
+                found.Sum = zeros(shard.PaddedCount, shard.Gradient.dtype, shard.Layout.Device)
+                    .DetachFromDisposeScope();
             }
 
-            AddTo(sum, shard.Layout);
+            var sum = found.Sum;
+            AddTo(sum, shard.Layout, RoundingOf(shard, found.Additions, label), isFirst: found.Additions == 0);
+            whole[shard] = (sum, found.Additions + 1);
             if (lastOfStep)
             {
                 ReduceScatter(shard, (piece, start) => piece.copy_(sum.narrow(0, start, piece.shape[0])), label);
@@ -69,7 +77,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var sum in whole.Values)
+        foreach (var (sum, _) in whole.Values)
         {
             sum.Dispose();
         }
@@ -77,20 +85,50 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         foreach (var call in underWay)
         {
             call.Sum.Dispose();
-            call.AddTo?.Dispose();
+            call.To?.Target.Dispose();
         }
     }
 
-    private static void AddTo(Tensor sum, FlatLayout layout)
+    private void AddTo(Tensor sum, FlatLayout layout, in Rounding rounding, bool isFirst)
     {
         foreach (var segment in layout.Segments)
         {
-            if (segment.Parameter.Gradient is { } gradient)
+            if (segment.Parameter.Gradient is not { } gradient)
+            {
+                continue;
+            }
+
+            if (sum.dtype == ScalarType.BFloat16)
+            {
+                AddRounded(
+                    sum.narrow(0, segment.Start, segment.Parameter.Count),
+                    gradient.reshape(-1),
+                    rounding.From(segment.Start),
+                    isFirst
+                );
+            }
+            else
             {
                 FlatLayout.View(sum, segment).AddInPlace(gradient);
             }
         }
     }
+
+    private void AddRounded(Tensor sum, Tensor addend, in Rounding rounding, bool isFirst)
+    {
+        if (isFirst)
+        {
+            sum.copy_(addend);
+        }
+        else
+        {
+            kernels.Accumulate(sum, addend, rounding);
+        }
+    }
+
+    // Places are counted in the whole run.
+    private Rounding RoundingOf(FlatShard shard, int additions, CallLabel label) =>
+        new(StepSeed.OfAddition(Seed, label.Step ?? 0, additions, ranks?.Rank ?? 0), shard.Salt);
 
     private static void CopyGradients(FlatLayout layout, Tensor piece, long start)
     {
@@ -111,14 +149,14 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         for (long from = 0; from < shard.Length; from += options.ReduceBucketElements)
         {
             var target = shard.Gradient.narrow(0, from, Math.Min(options.ReduceBucketElements, shard.Length - from));
-            if (wire == shard.Type)
+            if (wire == target.dtype)
             {
                 Start(ranks!.AllReduceSum(target, label), target, null);
                 continue;
             }
 
             var bucket = target.to_type(wire);
-            Start(ranks!.AllReduceSum(bucket, label), bucket, target.zero_());
+            Start(ranks!.AllReduceSum(bucket, label), bucket, new Addition(target.zero_(), default, IsFirst: true));
         }
     }
 
@@ -137,13 +175,24 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
             }
 
             var mine = bucket.narrow(0, ranks!.Rank * count, count);
-            Start(ranks.ReduceScatterSum(bucket, mine, label), mine, shard.Gradient.narrow(0, from, count));
+            Start(
+                ranks.ReduceScatterSum(bucket, mine, label),
+                mine,
+                new Addition(
+                    shard.Gradient.narrow(0, from, count),
+                    RoundingOf(shard, shard.Additions, label).From(shard.Start + from),
+                    IsFirst: shard.Additions == 0
+                )
+            );
         }
+
+        shard.Additions++;
     }
 
-    private void Start(Pending call, Tensor sum, Tensor? target)
+    private void Start(Pending call, Tensor sum, Addition? to)
     {
-        underWay.Enqueue((call, sum.alias().DetachFromDisposeScope(), target?.DetachFromDisposeScope()));
+        to?.Target.DetachFromDisposeScope();
+        underWay.Enqueue((call, sum.alias().DetachFromDisposeScope(), to));
         while (underWay.Count > (options.OverlapCommunication ? MaxUnderWay : 0))
         {
             FinishOldest();
@@ -152,10 +201,18 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
 
     private void FinishOldest()
     {
-        var (call, sum, target) = underWay.Dequeue();
+        var (call, sum, to) = underWay.Dequeue();
         call.Wait();
-        target?.AddInPlace(sum);
-        target?.Dispose();
+        if (to is { Target: { dtype: ScalarType.BFloat16 } rounded } addition)
+        {
+            AddRounded(rounded, sum, addition.Rounding, addition.IsFirst);
+        }
+        else
+        {
+            to?.Target.AddInPlace(sum);
+        }
+
+        to?.Target.Dispose();
         sum.Dispose();
     }
 
@@ -166,6 +223,9 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
             {
                 CommunicationType.Float32 => ScalarType.Float32,
                 CommunicationType.BFloat16 => ScalarType.BFloat16,
-                _ => options.Stage == 0 ? shard.Type : shard.GradientType,
+                _ => options.Stage == 0 ? shard.Gradient.dtype : shard.GradientType,
             };
+
+    // Where a sum over the ranks is added.
+    private readonly record struct Addition(Tensor Target, Rounding Rounding, bool IsFirst);
 }

@@ -16,6 +16,13 @@ internal interface ISharding : IUnitWeights, IDisposable
     /// <summary>Number of the current update, from 1, for messages about lost ranks; null: none.</summary>
     long? CurrentStep { get; set; }
 
+    /// <summary>Seed of the run, from which the rounding of summed gradients follows.</summary>
+    long Seed { get; set; }
+
+    /// <summary>Whether each layer is updated as soon as its gradients are known
+    /// (<see cref="ShardingOptions.UpdatesByLayer"/>).</summary>
+    bool UpdatesByLayer => false;
+
     /// <summary>This rank's slices of the trained parameters: all that the optimizer sees.</summary>
     IReadOnlyList<FlatShard> Trainable { get; }
 
@@ -26,8 +33,14 @@ internal interface ISharding : IUnitWeights, IDisposable
     /// addition to permanent state.</summary>
     long PassingBytes => 0;
 
-    /// <summary>Updates the shards with state on the host; null: all state is on the device.</summary>
+    /// <summary>Updates the shards on the host, where their state is; null: they are updated on the device.</summary>
     HostAdamW? HostOptimizer { get; }
+
+    /// <summary>Updates shards on the device whose state is on the host; null: there are none.</summary>
+    StreamedAdamW? StreamedOptimizer => null;
+
+    /// <summary>The shards of a layer, in order.</summary>
+    IReadOnlyList<FlatShard> ShardsOf(Layer layer);
 
     /// <summary>Announces the order in which layers will be unsharded until the next call, so that they can be gathered
     /// ahead.</summary>

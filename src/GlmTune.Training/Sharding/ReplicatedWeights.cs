@@ -1,4 +1,5 @@
 using GlmTune.Collectives;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Optimization;
 using static TorchSharp.torch;
@@ -19,12 +20,14 @@ internal sealed class ReplicatedWeights : ISharding
     /// <param name="ranks">The ranks; null: a single rank.</param>
     /// <param name="options">Sharding options; null: stage 2.</param>
     /// <param name="weights">The model's own parameters; null: none of the layers'.</param>
+    /// <param name="kernels">Layer functions of the device; null: plain operators.</param>
     /// <exception cref="ArgumentException">The stage is 3, which requires <see cref="ShardedParameters"/>.</exception>
     public ReplicatedWeights(
         IEnumerable<Layer> layers,
         ICollectives? ranks = null,
         ShardingOptions? options = null,
-        IReadOnlySet<Parameter>? weights = null
+        IReadOnlySet<Parameter>? weights = null,
+        LayerKernels? kernels = null
     )
     {
         options ??= new ShardingOptions { Stage = 2 };
@@ -38,9 +41,14 @@ internal sealed class ReplicatedWeights : ISharding
         // A single process sends nothing, and need not arrange its gradients for sending. NCCL with a world of one
         // takes the same path as several ranks.
         ranks = ranks is SingleRank ? null : ranks;
-        (Stage, Alone) = (options.Stage, ranks is null && !options.OffloadOptimizer);
+        Stage = options.Stage;
+        // Sums without master weights are rounded by other random numbers each time, which no recording could do.
+        Alone =
+            ranks is null
+            && options is { OffloadOptimizer: false, UpdatesByLayer: false, State.MasterWeights: true };
+        UpdatesByLayer = options.UpdatesByLayer;
         sums = new RankSums(ranks);
-        trained = new TrainedShards(options, ranks, weights);
+        trained = new TrainedShards(options, ranks, weights, kernels);
         try
         {
             foreach (var layer in layers)
@@ -49,6 +57,7 @@ internal sealed class ReplicatedWeights : ISharding
             }
 
             HostOptimizer = trained.MakeHostOptimizer();
+            StreamedOptimizer = trained.MakeStreamedOptimizer();
         }
         catch
         {
@@ -71,6 +80,22 @@ internal sealed class ReplicatedWeights : ISharding
 
     /// <inheritdoc/>
     public HostAdamW? HostOptimizer { get; }
+
+    /// <inheritdoc/>
+    public StreamedAdamW? StreamedOptimizer { get; }
+
+    /// <inheritdoc/>
+    public long Seed
+    {
+        get => trained.Seed;
+        set => trained.Seed = value;
+    }
+
+    /// <inheritdoc/>
+    public bool UpdatesByLayer { get; }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<FlatShard> ShardsOf(Layer layer) => trained.Of(layer);
 
     private bool LastOfStep { get; set; } = true;
 
@@ -120,6 +145,7 @@ internal sealed class ReplicatedWeights : ISharding
     public void Dispose()
     {
         HostOptimizer?.Dispose();
+        StreamedOptimizer?.Dispose();
         trained.Dispose();
     }
 }

@@ -47,7 +47,7 @@ internal sealed class ShardedParameters : ISharding
         this.slices = slices ?? new WeightSlices(options, ranks);
         sums = new RankSums(ranks);
         var weights = model.BaseParameters.ToHashSet();
-        trained = new TrainedShards(options, ranks, weights);
+        trained = new TrainedShards(options, ranks, weights, model.Kernels);
         try
         {
             foreach (var unit in model.Units)
@@ -57,6 +57,7 @@ internal sealed class ShardedParameters : ISharding
             }
 
             HostOptimizer = trained.MakeHostOptimizer();
+            StreamedOptimizer = trained.MakeStreamedOptimizer();
         }
         catch
         {
@@ -78,10 +79,7 @@ internal sealed class ShardedParameters : ISharding
                     var parameters = slice.Layout.Segments.Select(segment => segment.Parameter).ToList();
                     if (parameters.TrueForAll(parameter => parameter.Trainable))
                     {
-                        var shard = slice.Train(
-                            options.OffloadOptimizer,
-                            trained.GradientType(slice.Layout, slice.Decays)
-                        );
+                        var shard = slice.Train(trained.StorageOf(slice.Layout, slice.Decays));
                         shards.Add(shard);
                         sliced.Add(shard);
                     }
@@ -135,6 +133,22 @@ internal sealed class ShardedParameters : ISharding
 
     /// <inheritdoc/>
     public HostAdamW? HostOptimizer { get; }
+
+    /// <inheritdoc/>
+    public StreamedAdamW? StreamedOptimizer { get; }
+
+    /// <inheritdoc/>
+    public long Seed
+    {
+        get => trained.Seed;
+        set => trained.Seed = value;
+    }
+
+    /// <inheritdoc/>
+    public bool UpdatesByLayer => options.UpdatesByLayer;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<FlatShard> ShardsOf(Layer layer) => trained.Of(layer);
 
     /// <summary>Number of weight elements that are gathered or being gathered.</summary>
     public long LiveElements { get; private set; }
@@ -230,6 +244,7 @@ internal sealed class ShardedParameters : ISharding
         }
 
         HostOptimizer?.Dispose();
+        StreamedOptimizer?.Dispose();
         trained.Dispose();
         slices.Dispose();
     }

@@ -1,3 +1,5 @@
+using GlmTune.Training.Optimization;
+
 namespace GlmTune.Training.Sharding;
 
 /// <summary>What is sharded over the ranks, and how it is communicated: a DeepSpeed configuration with every
@@ -37,7 +39,15 @@ internal sealed record ShardingOptions
     /// <summary>Whether saving also writes a complete 16-bit model (stage 3). Default: false.</summary>
     public bool GatherWeightsOnSave { get; init; }
 
-    /// <summary>Whether the optimizer state, and its update, are in host memory. Default: false.</summary>
+    /// <summary>How many bytes the optimizer state takes. Default: full precision.</summary>
+    public StateOptions State { get; init; } = new();
+
+    /// <summary>Whether each layer is updated as soon as its gradients are known, so that those of the whole model never
+    /// exist at once: for one process, without clipping, and with one micro-batch per step. Default: false.</summary>
+    public bool UpdatesByLayer { get; init; }
+
+    /// <summary>Whether the optimizer state is in host memory: in full precision it is updated there, otherwise on the
+    /// device piece by piece. Default: false.</summary>
     public bool OffloadOptimizer { get; init; }
 
     /// <summary>Whether weights are stored in host memory (stage 3). Default: false.</summary>

@@ -1,4 +1,5 @@
 using GlmTune.Collectives;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Optimization;
 using TorchSharp;
@@ -12,15 +13,17 @@ namespace GlmTune.Training.Sharding;
 /// <param name="ranks">The ranks; null: a single rank.</param>
 /// <param name="weights">The model's own parameters: gradients of their matrices are in the layers' type, all others in
 /// float32. Null: none.</param>
+/// <param name="kernels">Layer functions of the device; null: plain operators.</param>
 internal sealed class TrainedShards(
     ShardingOptions options,
     ICollectives? ranks,
-    IReadOnlySet<Parameter>? weights = null
+    IReadOnlySet<Parameter>? weights = null,
+    LayerKernels? kernels = null
 ) : IDisposable
 {
     private readonly Dictionary<Layer, List<FlatShard>> byLayer = [];
     private readonly List<FlatShard> shards = [];
-    private readonly GradientReduction reduction = new(options, ranks);
+    private readonly GradientReduction reduction = new(options, ranks, kernels ?? new PlainKernels());
 
     /// <summary>All shards, in the order in which they were added.</summary>
     public IReadOnlyList<FlatShard> Shards => shards;
@@ -45,21 +48,36 @@ internal sealed class TrainedShards(
                 .GroupBy(parameter => (parameter.Decays, parameter.Type))
         )
         {
-            var layout = new FlatLayout(layer, [.. group], Owners.Rank, Owners.Size);
-            yield return new FlatShard(
-                layout,
-                group.Key.Decays,
-                gradientType: GradientType(layout, group.Key.Decays),
-                onHost: options.OffloadOptimizer
+            var layout = new FlatLayout(
+                layer,
+                [.. group],
+                Owners.Rank,
+                Owners.Size,
+                AlignmentOf(options, group.Key.Decays)
             );
+            yield return new FlatShard(layout, group.Key.Decays, StorageOf(layout, group.Key.Decays));
         }
     }
 
-    /// <summary>Type in which layers collect the gradients of such parameters; null: float32 or wider.</summary>
-    public ScalarType? GradientType(FlatLayout layout, bool decays) =>
-        decays && weights is not null && layout.Segments.All(segment => weights.Contains(segment.Parameter))
-            ? layout.Type
-            : null;
+    /// <summary>What slices are a multiple of: blocks of codes, where there are any.</summary>
+    public static int AlignmentOf(ShardingOptions options, bool decays) =>
+        decays && options.State.Moments == StateType.Int8 ? BlockCodes.BlockSize : FlatLayout.Alignment;
+
+    /// <summary>Types and places of the state of such parameters.</summary>
+    public ShardStorage StorageOf(FlatLayout layout, bool decays)
+    {
+        var areWeights =
+            decays && weights is not null && layout.Segments.All(segment => weights.Contains(segment.Parameter));
+        return new ShardStorage
+        {
+            Moments = decays ? options.State.Moments : StateType.Float32,
+            OnlyCopy = areWeights && !options.State.MasterWeights && layout.Type != ScalarType.Float64,
+            GradientType = areWeights ? layout.Type : null,
+            OnHost = options.OffloadOptimizer,
+            Pinned = options is { OffloadOptimizer: true, State.IsFull: false, PinMemory: true },
+            GradientComesAndGoes = options.UpdatesByLayer,
+        };
+    }
 
     /// <summary>Adds a shard created elsewhere; it is disposed with the others.</summary>
     public void Add(FlatShard shard)
@@ -95,11 +113,26 @@ internal sealed class TrainedShards(
             .DefaultIfEmpty()
             .Max();
 
-    /// <summary>Updates the shards with state on the host; null: no state is on the host.</summary>
+    /// <summary>Updates the shards on the host, where their state is; null: they are updated on the device.</summary>
     public HostAdamW? MakeHostOptimizer() =>
-        options.OffloadOptimizer && shards.Count > 0
+        options is { OffloadOptimizer: true, State.IsFull: true } && shards.Count > 0
             ? new HostAdamW(shards[0].Layout.Device, options.PinMemory, options.SubGroupElements)
             : null;
+
+    /// <summary>Updates shards on the device whose state is on the host; null: there are none.</summary>
+    public StreamedAdamW? MakeStreamedOptimizer() =>
+        !options.State.IsFull
+        && (options.OffloadOptimizer || (options.OffloadParameters && !options.State.MasterWeights))
+        && shards.Count > 0
+            ? new StreamedAdamW(kernels ?? new PlainKernels(), shards[0].Layout.Device)
+            : null;
+
+    /// <summary>As <see cref="ISharding.Seed"/>.</summary>
+    public long Seed
+    {
+        get => reduction.Seed;
+        set => reduction.Seed = value;
+    }
 
     /// <summary>As <see cref="ISharding.ReduceGradients"/>.</summary>
     public void ReduceGradients(Layer layer, bool lastOfStep, long? step)
@@ -123,6 +156,11 @@ internal sealed class TrainedShards(
         var underWay = new Queue<(FlatShard Shard, Pending Call, Tensor Bucket, long From, long Count)>();
         foreach (var shard in shards.Where(shard => chosen?.Invoke(shard) ?? true))
         {
+            if (shard is { HoldsParameters: true, WorldSize: 1 })
+            {
+                continue;
+            }
+
             if (shard.WorldSize == 1 && ranks is null or { WorldSize: > 1 })
             {
                 CopyBack(shard);
@@ -169,7 +207,7 @@ internal sealed class TrainedShards(
             var flat = shard.Master;
             if (shard.WorldSize > 1)
             {
-                flat = empty(shard.PaddedCount, shard.Type, shard.Layout.Device);
+                flat = empty(shard.PaddedCount, shard.Master.dtype, shard.Layout.Device);
                 ranks!.AllGather(shard.Master.to(shard.Layout.Device), flat, new CallLabel(null, layer.Name)).Wait();
             }
 
@@ -189,7 +227,8 @@ internal sealed class TrainedShards(
         shards.ForEach(shard => shard.Dispose());
     }
 
-    private List<FlatShard> Of(Layer layer) => byLayer.GetValueOrDefault(layer) ?? [];
+    /// <summary>The shards of a layer, in order.</summary>
+    public List<FlatShard> Of(Layer layer) => byLayer.GetValueOrDefault(layer) ?? [];
 
     private static void CopyBack(FlatShard shard)
     {

@@ -51,7 +51,13 @@ internal sealed class WeightSlices(ShardingOptions options, ICollectives ranks) 
         {
             taken.Add(
                 new WeightSlice(
-                    new FlatLayout(unit, [.. group], ranks.Rank, ranks.WorldSize),
+                    new FlatLayout(
+                        unit,
+                        [.. group],
+                        ranks.Rank,
+                        ranks.WorldSize,
+                        TrainedShards.AlignmentOf(options, group.Key.Decays)
+                    ),
                     group.Key.Decays,
                     copies,
                     options.PinMemory
@@ -118,12 +124,21 @@ internal sealed class WeightSlice : IDisposable
 
     /// <summary>Makes the slice trainable.</summary>
     /// <remarks>With the optimizer on the device, the stored weights are the master weights there, cast when they are
-    /// gathered. With the optimizer on the host, values in the layers' type are stored beside them, or on the
-    /// device.</remarks>
-    public FlatShard Train(bool stateOnHost, ScalarType? gradientType)
+    /// gathered. With the optimizer on the host, values in the layers' type are stored beside them, or on the device.
+    /// Without master weights, the stored weights are what is updated, wherever they are.</remarks>
+    /// <param name="storage">Types and places of the training state.</param>
+    public FlatShard Train(ShardStorage storage)
     {
-        var stays = copies is not null && stateOnHost;
-        Shard = new FlatShard(Layout, Decays, rest, gradientType, stateOnHost, stays ? rest : null);
+        var stays = storage.OnlyCopy || (copies is not null && storage.OnHost);
+        Shard = new FlatShard(
+            Layout,
+            Decays,
+            storage with
+            {
+                Values = rest,
+                Compute = stays && !storage.OnlyCopy ? rest : null,
+            }
+        );
         if (!stays)
         {
             rest!.Dispose();

@@ -106,7 +106,7 @@ public class CapturedStepTests
         trainer.CheckFinite();
         using var scope = NewDisposeScope();
         var shard = sharding.Trainable[^1];
-        Tensor[] tensors = [shard.Master, shard.FirstMoment, shard.SecondMoment];
+        Tensor[] tensors = [shard.Master, shard.Moments.First, shard.Moments.Second];
         tensors[which].narrow(0, 3, 1).FillInPlace(double.PositiveInfinity);
         var error = Assert.Throws<InvalidDataException>(trainer.CheckFinite);
         Assert.StartsWith("After step 1, weights or optimizer state are not finite: ", error.Message);
@@ -205,8 +205,8 @@ public class CapturedStepTests
             {
                 var (master, first, second) = (
                     shard.Master.clone(),
-                    shard.FirstMoment.clone(),
-                    shard.SecondMoment.clone()
+                    shard.Moments.First.clone(),
+                    shard.Moments.Second.clone()
                 );
                 var settings = new AdamWStep(
                     rate,
@@ -224,7 +224,7 @@ public class CapturedStepTests
             capture.Update.Apply(rate, step);
             Assert.Equal((2.5 * step, norm.item<float>()), (loss, (float)measured));
             var actual = sharding
-                .Trainable.SelectMany(shard => new[] { shard.Master, shard.FirstMoment, shard.SecondMoment })
+                .Trainable.SelectMany(shard => new[] { shard.Master, shard.Moments.First, shard.Moments.Second })
                 .ToList();
             Assert.All(expected.Zip(actual), pair => Assert.True(pair.First.equal(pair.Second).all().item<bool>()));
             Assert.All(sharding.Trainable, shard => Assert.Equal(0f, shard.Gradient.abs().max().item<float>()));

@@ -27,7 +27,11 @@ public class HostAdamWTests
             Value = randn([count], generator: generator).to_type(type).alias(),
         };
         using var unit = new OneWeight(weight);
-        using var shard = new FlatShard(new FlatLayout(unit, [weight], 0, 1), decays: true, onHost: true);
+        using var shard = new FlatShard(
+            new FlatLayout(unit, [weight], 0, 1),
+            decays: true,
+            new ShardStorage { OnHost = true }
+        );
         using var host = new HostAdamW(CPU, pieceElements: 1024);
         var (master, first, second) = (shard.Master.clone(), zeros(count), zeros(count));
         var compute = zeros(count, type);
@@ -42,8 +46,8 @@ public class HostAdamWTests
         }
 
         TensorAssert.Close(master, shard.Master, 1e-6, "master");
-        TensorAssert.Close(first, shard.FirstMoment, 1e-6, "first moment");
-        TensorAssert.Close(second, shard.SecondMoment, 1e-6, "second moment");
+        TensorAssert.Close(first, shard.Moments.First, 1e-6, "first moment");
+        TensorAssert.Close(second, shard.Moments.Second, 1e-6, "second moment");
         // What layers compute with is the master rounded as libtorch rounds it, to the bit.
         Assert.Equal(
             0,
