@@ -65,8 +65,8 @@ internal sealed class Trainer(
     /// <param name="lineOf">Returns the line of an example in its file, for messages; null: unknown.</param>
     /// <exception cref="NonFiniteStepException">Loss or gradient norm is not finite; nothing was changed.</exception>
     /// <remarks>A step that fails before its update (out of memory, say) leaves weights and optimizer as they were and
-    /// no gradient, and can be made again. One that fails within it leaves <see cref="IsWhole"/> false. Where layers are
-    /// updated behind the backward pass, the update begins with that pass.</remarks>
+    /// no gradient, and can be made again. One that fails within it leaves <see cref="IsWhole"/> false. Where layers
+    /// are updated behind the backward pass, the update begins with that pass.</remarks>
     public StepReport Step(StepBatches batches, Func<int, int>? lineOf = null)
     {
         var watch = Stopwatch.StartNew();
@@ -91,8 +91,8 @@ internal sealed class Trainer(
         }
     }
 
-    // Passes, gradients and their norm: all of a step that changes nothing, unless layers are updated behind the backward
-    // pass.
+    // Passes, gradients and their norm: all of a step that changes nothing, unless layers are updated behind the
+    // backward pass.
     private StepReport Measure(StepBatches batches, Func<int, int>? lineOf, Stopwatch watch)
     {
         using var scope = NewDisposeScope();
@@ -145,8 +145,8 @@ internal sealed class Trainer(
         if (optimizer.MaxGradientNorm > 0 || batches.MicroBatches.Count > 1)
         {
             throw new InvalidOperationException(
-                "Layers can be updated behind the backward pass only without gradient clipping and with one micro-batch "
-                    + "per step."
+                "Layers can be updated behind the backward pass only without gradient clipping and with one "
+                    + "micro-batch per step."
             );
         }
     }

@@ -90,8 +90,16 @@ internal static class CompactUpdateTwins
             gradient,
             laterState,
             scale,
-            settings with { LearningRate = 7, Step = 7, Stored = stored },
-            rounding with { Step = key }
+            settings with
+            {
+                LearningRate = 7,
+                Step = 7,
+                Stored = stored,
+            },
+            rounding with
+            {
+                Step = key,
+            }
         );
 
         var what = $"{type} weights, {moments} moments, {count}";

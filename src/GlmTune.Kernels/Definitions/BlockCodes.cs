@@ -4,12 +4,12 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
 
-/// <summary>Numbers as one-byte codes: a block of 256 neighbours shares its largest magnitude, and a code is the nearest
-/// of 256 values between −1 and 1 (or 0 and 1), denser towards 0.</summary>
-/// <remarks>The dynamic code: 0, 1, and for each of seven powers of ten the midpoints of equal parts of [0.1, 1], twice as
-/// many from one power to the next: 1 to 64 parts with either sign, or 2 to 128 without. A positive number without sign
-/// never becomes 0, by whose root an update would be divided. Immutable. Source: Dettmers et al., 8-bit Optimizers via
-/// Block-wise Quantization, arXiv:2110.02861, sections 2 and 4.</remarks>
+/// <summary>Numbers as one-byte codes: a block of 256 neighbours shares its largest magnitude, and a code is the
+/// nearest of 256 values between −1 and 1 (or 0 and 1), denser towards 0.</summary>
+/// <remarks>The dynamic code: 0, 1, and for each of seven powers of ten the midpoints of equal parts of [0.1, 1], twice
+/// as many from one power to the next: 1 to 64 parts with either sign, or 2 to 128 without. A positive number without
+/// sign never becomes 0, by whose root an update would be divided. Immutable. Source: Dettmers et al., 8-bit Optimizers
+/// via Block-wise Quantization, arXiv:2110.02861, sections 2 and 4.</remarks>
 internal static class BlockCodes
 {
     /// <summary>Elements of a block.</summary>
@@ -27,11 +27,12 @@ internal static class BlockCodes
         Tables
             .GetOrAdd(
                 (device.type, device.index),
-                _ => new(() =>
-                    stack([tensor(Table(signed: true)), tensor(Table(signed: false))])
-                        .to(device)
-                        .DetachFromDisposeScope()
-                )
+                _ =>
+                    new(() =>
+                        stack([tensor(Table(signed: true)), tensor(Table(signed: false))])
+                            .to(device)
+                            .DetachFromDisposeScope()
+                    )
             )
             .Value;
 
@@ -60,19 +61,20 @@ internal static class BlockCodes
         whole.narrow(0, 0, count).copy_(numbers);
         largest.copy_(whole.view(blocks, BlockSize).abs().amax(1));
         var divisor = Spread(largest, count);
-        divisor = divisor.MaskedFill(divisor.eq(0), 1.0);
+        divisor = divisor.MaskedFill(divisor.logical_not(), 1.0);
         var values = Values(numbers.device)[signed ? 0 : 1];
         var boundaries = values.narrow(0, 0, 255).Add(values.narrow(0, 1, 255)).MultiplyInPlace(0.5);
         var nearest = bucketize(numbers.div(divisor), boundaries);
         if (!signed)
         {
-            nearest = nearest.MaskedFill(nearest.eq(0).logical_and(numbers.GreaterThan(0)), 1);
+            nearest = nearest.MaskedFill(nearest.logical_not().logical_and(numbers.GreaterThan(0)), 1);
         }
 
         codes.copy_(nearest);
     }
 
-    private static Tensor Spread(Tensor largest, long count) => largest.repeat_interleave(BlockSize).narrow(0, 0, count);
+    private static Tensor Spread(Tensor largest, long count) =>
+        largest.repeat_interleave(BlockSize).narrow(0, 0, count);
 
     private static float[] Table(bool signed)
     {

@@ -4,8 +4,8 @@ namespace GlmTune.Kernels.Definitions;
 
 /// <summary>Determines which elements dropout keeps: a hash of seed and index, so that every device, and a
 /// recomputation, produces the same mask.</summary>
-/// <remarks>The word of <see cref="PositionHash"/>, with a key that mixes both halves of the seed; kept if it is at least
-/// probability · 2³². Elements 2³² apart are therefore kept or dropped together.</remarks>
+/// <remarks>The word of <see cref="PositionHash"/>, with a key that mixes both halves of the seed; kept if it is at
+/// least probability · 2³². Elements 2³² apart are therefore kept or dropped together.</remarks>
 internal static class DropoutMask
 {
     // Number of elements hashed at a time; each takes 8 bytes, and as much again for temporaries.

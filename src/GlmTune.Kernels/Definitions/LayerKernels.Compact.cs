@@ -2,10 +2,10 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
 
-public abstract partial class LayerKernels
+internal abstract partial class LayerKernels
 {
-    /// <summary>One AdamW update of a flat run, in place, with moments of fewer bytes or with weights that have no copy in
-    /// full precision.</summary>
+    /// <summary>One AdamW update of a flat run, in place, with moments of fewer bytes or with weights that have no copy
+    /// in full precision.</summary>
     /// <param name="weights">[n]: float32, or bfloat16, which is rounded stochastically.</param>
     /// <param name="gradient">[n], as the weights; read as <c>gradient · gradientScale</c>.</param>
     /// <param name="moments">float32; bfloat16, rounded stochastically (to nearest, a decay of 0.999 would change
@@ -13,8 +13,8 @@ public abstract partial class LayerKernels
     /// <param name="gradientScale">Scalar on the device, float32, [].</param>
     /// <param name="settings">The numbers of this step.</param>
     /// <param name="rounding">The random numbers.</param>
-    /// <remarks>Arithmetic is in float32, and only results are rounded. Sources: Loshchilov and Hutter, arXiv:1711.05101,
-    /// algorithm 2; see also <see cref="Rounding"/> and <see cref="BlockCodes"/>.</remarks>
+    /// <remarks>Arithmetic is in float32, and only results are rounded. Sources: Loshchilov and Hutter,
+    /// arXiv:1711.05101, algorithm 2; see also <see cref="Rounding"/> and <see cref="BlockCodes"/>.</remarks>
     public virtual void CompactAdamW(
         Tensor weights,
         Tensor gradient,

@@ -17,5 +17,6 @@ internal readonly record struct MaskSeed(long Value, Tensor? Stored = null)
 
     /// <summary>The key as an int64 tensor of one element on a device; in the caller's dispose scope.</summary>
     internal Tensor KeyOn(Device device) =>
-        Stored?.to_type(ScalarType.Int64) ?? TensorCreation.Full([1], (long)DropoutMask.Key(Value), ScalarType.Int64, device);
+        Stored?.to_type(ScalarType.Int64)
+        ?? TensorCreation.Full([1], (long)DropoutMask.Key(Value), ScalarType.Int64, device);
 }

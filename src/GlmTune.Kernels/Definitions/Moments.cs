@@ -1,4 +1,3 @@
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
@@ -42,8 +41,7 @@ internal sealed record Moments(Tensor First, Tensor Second, Tensor? FirstLargest
     /// <param name="count">Number of elements.</param>
     public Moments Narrow(long from, long count)
     {
-        Tensor? Blocks(Tensor? largest) =>
-            largest?.narrow(0, from / BlockCodes.BlockSize, BlockCodes.Blocks(count));
+        Tensor? Blocks(Tensor? largest) => largest?.narrow(0, from / BlockCodes.BlockSize, BlockCodes.Blocks(count));
         return new Moments(
             First.narrow(0, from, count),
             Second.narrow(0, from, count),

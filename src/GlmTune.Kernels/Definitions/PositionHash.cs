@@ -4,8 +4,8 @@ namespace GlmTune.Kernels.Definitions;
 
 /// <summary>Random 32-bit words that follow from an element's index and a key, so that every device, and a
 /// recomputation, draws the same.</summary>
-/// <remarks>finalizer(low 32 bits of index · 0x9E3779B9 + key) on 32-bit words. The finalizer is MurmurHash3's (Appleby,
-/// public domain, "fmix32"). Elements 2³² apart draw the same word.</remarks>
+/// <remarks>finalizer(low 32 bits of index · 0x9E3779B9 + key) on 32-bit words. The finalizer is MurmurHash3's
+/// (Appleby, public domain, "fmix32"). Elements 2³² apart draw the same word.</remarks>
 internal static class PositionHash
 {
     private const long Word = 0xFFFFFFFF;

@@ -1,5 +1,4 @@
 using GlmTune.Kernels.Dispatch;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
@@ -9,8 +8,8 @@ namespace GlmTune.Kernels.Definitions;
 /// <param name="Step">Seed of the update.</param>
 /// <param name="Salt">Tells the run from others: see <see cref="SaltOf"/>.</param>
 /// <param name="Start">Index of the first element in the whole run, of which this may be a slice.</param>
-/// <remarks>A float32 x becomes the bfloat16 below or above it, upwards with a probability equal to the part that is cut
-/// off: the sum of many small changes is then right on average, where rounding to nearest would lose each of them.
+/// <remarks>A float32 x becomes the bfloat16 below or above it, upwards with a probability equal to the part that is
+/// cut off: the sum of many small changes is then right on average, where rounding to nearest would lose each of them.
 /// Source: Zamirai et al., Revisiting BFloat16 Training, arXiv:2010.06192, section 4.</remarks>
 internal readonly record struct Rounding(MaskSeed Step, uint Salt, long Start = 0)
 {
@@ -36,8 +35,8 @@ internal readonly record struct Rounding(MaskSeed Step, uint Salt, long Start = 
     /// <summary>The same numbers for elements from <paramref name="offset"/> on.</summary>
     public Rounding From(long offset) => this with { Start = Start + offset };
 
-    /// <summary>Random words of the run's first <paramref name="count"/> elements: int64 [count]; in the caller's dispose
-    /// scope.</summary>
+    /// <summary>Random words of the run's first <paramref name="count"/> elements: int64 [count]; in the caller's
+    /// dispose scope.</summary>
     /// <param name="count">Number of elements.</param>
     /// <param name="device">Device of the words.</param>
     /// <param name="second">Whether a second word for the same elements is meant.</param>

@@ -161,8 +161,8 @@ internal sealed class Parameter : IDisposable
         }
     }
 
-    /// <summary>A gradient to add to in place: the gradient so far, or zeros; float32 (or wider), unless it is collected
-    /// in its own type.</summary>
+    /// <summary>A gradient to add to in place: the gradient so far, or zeros; float32 (or wider), unless it is
+    /// collected in its own type.</summary>
     public Tensor WideGradient()
     {
         var wide = CollectsInOwnType || Type == ScalarType.Float64 ? Type : ScalarType.Float32;

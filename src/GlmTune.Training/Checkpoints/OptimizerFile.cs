@@ -11,8 +11,8 @@ namespace GlmTune.Training.Checkpoints;
 /// <summary>Master weights and AdamW's moments, with each rank's slices in a file of its own. They can be read by any
 /// number of ranks.</summary>
 /// <remarks>A tensor's name is <c>parameter@first element:kind</c>, so a reader needs no information about the writer.
-/// Everything is stored in the type in which the run keeps it; moments as codes have two further tensors with the largest
-/// magnitude of each block.</remarks>
+/// Everything is stored in the type in which the run keeps it; moments as codes have two further tensors with the
+/// largest magnitude of each block.</remarks>
 internal static class OptimizerFile
 {
     private const int Master = 0;
@@ -174,7 +174,9 @@ internal static class OptimizerFile
         }
 
         string? WeightsType(Parameter parameter) =>
-            new StoredMoments([.. Pieces(stored, parameter, Master).Select(piece => (piece.Start, piece.Tensor, (StoredTensor?)null))]).Type;
+            new StoredMoments([
+                .. Pieces(stored, parameter, Master).Select(piece => (piece.Start, piece.Tensor, (StoredTensor?)null)),
+            ]).Type;
     }
 
     private static StoredMoments MomentsOf(
@@ -185,12 +187,10 @@ internal static class OptimizerFile
     )
     {
         var magnitudes = Pieces(stored, parameter, largest).ToDictionary(piece => piece.Start, piece => piece.Tensor);
-        return new(
-            [
-                .. Pieces(stored, parameter, kind)
-                    .Select(piece => (piece.Start, piece.Tensor, magnitudes.GetValueOrDefault(piece.Start))),
-            ]
-        );
+        return new([
+            .. Pieces(stored, parameter, kind)
+                .Select(piece => (piece.Start, piece.Tensor, magnitudes.GetValueOrDefault(piece.Start))),
+        ]);
     }
 
     private static void WithFiles(string folder, Func<Dictionary<string, List<StoredTensor>>, List<string>> read)
@@ -279,10 +279,7 @@ internal static class OptimizerFile
     {
         Piece Of(int kind, Tensor state, int elements = 1) =>
             new(
-                string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"{part.Parameter.Name}@{part.InParameter}:{Kinds[kind]}"
-                ),
+                string.Create(CultureInfo.InvariantCulture, $"{part.Parameter.Name}@{part.InParameter}:{Kinds[kind]}"),
                 state,
                 part.InShard / elements,
                 (part.Count + elements - 1) / elements

@@ -1,7 +1,6 @@
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Weights;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Training.Checkpoints;

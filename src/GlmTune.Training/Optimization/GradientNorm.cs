@@ -55,9 +55,7 @@ internal static class GradientNorm
         for (long from = 0; from < gradient.shape[0]; from += Piece)
         {
             using var part = NewDisposeScope();
-            var wide = gradient
-                .narrow(0, from, Math.Min(Piece, gradient.shape[0] - from))
-                .to_type(ScalarType.Float32);
+            var wide = gradient.narrow(0, from, Math.Min(Piece, gradient.shape[0] - from)).to_type(ScalarType.Float32);
             sum.AddInPlace(wide.dot(wide));
         }
 

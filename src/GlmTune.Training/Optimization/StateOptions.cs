@@ -8,9 +8,9 @@ public sealed record StateOptions
     /// <summary>Type of AdamW's two moments. Default: <see cref="StateType.Float32"/>.</summary>
     public StateType Moments { get; init; }
 
-    /// <summary>Whether trained weights of the model have master copies in float32, with gradients summed in float32. If
-    /// not, the weights in the layers' type are the only copy: they are rounded stochastically when they are updated, and
-    /// so are sums of gradients in that type. Default: true.</summary>
+    /// <summary>Whether trained weights of the model have master copies in float32, with gradients summed in float32.
+    /// If not, the weights in the layers' type are the only copy: they are rounded stochastically when they are
+    /// updated, and so are sums of gradients in that type. Default: true.</summary>
     public bool MasterWeights { get; init; } = true;
 
     /// <summary>Whether both are in full precision.</summary>

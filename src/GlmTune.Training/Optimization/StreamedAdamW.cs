@@ -8,10 +8,10 @@ namespace GlmTune.Training.Optimization;
 
 /// <summary>AdamW on the device for state in host memory: piece by piece, state is copied up, updated and copied back,
 /// and the copies of neighbouring pieces run at the same time.</summary>
-/// <remarks>State of 4 bytes a parameter (two bfloat16 moments) takes both ways of the bus 4 bytes each, where an update
-/// on the host would move a gradient and a weight, and read and write the state in slower memory. In full precision
-/// (12 bytes a parameter each way) the host is faster: see <see cref="HostAdamW"/>. Source: Rajbhandari et al.,
-/// ZeRO-Infinity, arXiv:2104.07857, section 5.2.</remarks>
+/// <remarks>State of 4 bytes a parameter (two bfloat16 moments) takes both ways of the bus 4 bytes each, where an
+/// update on the host would move a gradient and a weight, and read and write the state in slower memory. In full
+/// precision (12 bytes a parameter each way) the host is faster: see <see cref="HostAdamW"/>. Source: Rajbhandari et
+/// al., ZeRO-Infinity, arXiv:2104.07857, section 5.2.</remarks>
 /// <param name="kernels">Layer functions of the device.</param>
 /// <param name="device">Device of the gradients.</param>
 /// <param name="pieceElements">Number of elements updated at a time, rounded down to blocks of codes.</param>

@@ -14,8 +14,8 @@ internal readonly record struct FlatSegment(Parameter Parameter, long Start)
 
 /// <summary>Parameters of a layer concatenated and divided into equal slices, one per rank: the one place that
 /// determines which slice belongs to a rank.</summary>
-/// <remarks>Parameters and slices start at multiples of <see cref="Alignment"/> or more; gaps and the end are padding. Rank r
-/// owns elements [r·n, (r+1)·n), where n is <see cref="Length"/>. Immutable.</remarks>
+/// <remarks>Parameters and slices start at multiples of <see cref="Alignment"/> or more; gaps and the end are padding.
+/// Rank r owns elements [r·n, (r+1)·n), where n is <see cref="Length"/>. Immutable.</remarks>
 internal sealed class FlatLayout
 {
     /// <summary>Parameters and slices start at multiples of this many elements: 16 bytes of a 16-bit type, as vector

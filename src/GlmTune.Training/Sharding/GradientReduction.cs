@@ -29,7 +29,12 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         using var scope = NewDisposeScope();
         if (ranks is null || options.Stage == 0)
         {
-            AddTo(shard.Gradient, shard.Layout, RoundingOf(shard, shard.Additions, label), isFirst: shard.Additions == 0);
+            AddTo(
+                shard.Gradient,
+                shard.Layout,
+                RoundingOf(shard, shard.Additions, label),
+                isFirst: shard.Additions == 0
+            );
             shard.Additions++;
             if (ranks is not null && lastOfStep)
             {

@@ -44,8 +44,7 @@ internal sealed class ReplicatedWeights : ISharding
         Stage = options.Stage;
         // Sums without master weights are rounded by other random numbers each time, which no recording could do.
         Alone =
-            ranks is null
-            && options is { OffloadOptimizer: false, UpdatesByLayer: false, State.MasterWeights: true };
+            ranks is null && options is { OffloadOptimizer: false, UpdatesByLayer: false, State.MasterWeights: true };
         UpdatesByLayer = options.UpdatesByLayer;
         sums = new RankSums(ranks);
         trained = new TrainedShards(options, ranks, weights, kernels);

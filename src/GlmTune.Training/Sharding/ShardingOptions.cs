@@ -42,8 +42,9 @@ internal sealed record ShardingOptions
     /// <summary>How many bytes the optimizer state takes. Default: full precision.</summary>
     public StateOptions State { get; init; } = new();
 
-    /// <summary>Whether each layer is updated as soon as its gradients are known, so that those of the whole model never
-    /// exist at once: for one process, without clipping, and with one micro-batch per step. Default: false.</summary>
+    /// <summary>Whether each layer is updated as soon as its gradients are known, so that those of the whole model
+    /// never exist at once: for one process, without clipping, and with one micro-batch per step. Default:
+    /// false.</summary>
     public bool UpdatesByLayer { get; init; }
 
     /// <summary>Whether the optimizer state is in host memory: in full precision it is updated there, otherwise on the

@@ -50,9 +50,18 @@ public class RoundingTests
         foreach (
             var other in new[]
             {
-                rounding with { Step = 4 },
-                rounding with { Salt = Rounding.SaltOf("layer 2") },
-                rounding with { Start = 1000 },
+                rounding with
+                {
+                    Step = 4,
+                },
+                rounding with
+                {
+                    Salt = Rounding.SaltOf("layer 2"),
+                },
+                rounding with
+                {
+                    Start = 1000,
+                },
             }
         )
         {
@@ -112,6 +121,5 @@ public class RoundingTests
         Assert.Equal(0, found[2]);
     }
 
-    private static MaskSeed Stored(long seed) =>
-        new(0, tensor(new[] { unchecked((int)DropoutMask.Key(seed)) }));
+    private static MaskSeed Stored(long seed) => new(0, tensor(new[] { unchecked((int)DropoutMask.Key(seed)) }));
 }

@@ -261,7 +261,10 @@ public class DataParallelTests
                 Assert.All(model.BaseParameters, parameter => Assert.False(parameter.IsLoaded));
                 Assert.Equal(0, sharding.LiveElements);
                 var state = sharding.Trainable.Sum(shard =>
-                    Bytes(shard.Master) + Bytes(shard.Gradient) + Bytes(shard.Moments.First) + Bytes(shard.Moments.Second)
+                    Bytes(shard.Master)
+                    + Bytes(shard.Gradient)
+                    + Bytes(shard.Moments.First)
+                    + Bytes(shard.Moments.Second)
                 );
                 // Slices begin at multiples of 8 elements; there are two a unit, of matrices and of vectors.
                 var padding = model.Units.Count() * 2L * FlatLayout.Alignment * 2;

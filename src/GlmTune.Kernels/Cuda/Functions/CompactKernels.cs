@@ -10,8 +10,8 @@ internal sealed class CompactKernels(IKernelLauncher launcher, KernelFallbacks f
     private const int PerThread = 8;
     private const int Warp = 32;
 
-    /// <summary>As <see cref="LayerKernels.CompactAdamW"/>; false: the kernel does not take such inputs, and nothing was
-    /// done.</summary>
+    /// <summary>As <see cref="LayerKernels.CompactAdamW"/>; false: the kernel does not take such inputs, and nothing
+    /// was done.</summary>
     public bool TryAdamW(
         Tensor weights,
         Tensor gradient,
@@ -115,10 +115,7 @@ internal sealed class CompactKernels(IKernelLauncher launcher, KernelFallbacks f
                     .For("accumulate")
                     .NeedsContiguous(sum, addend)
                     .Needs(KernelTensor.TypeOf(sum) == ScalarType.BFloat16, "a sum in bfloat16")
-                    .Needs(
-                        type is ScalarType.BFloat16 or ScalarType.Float32,
-                        "addends in bfloat16 or float32"
-                    )
+                    .Needs(type is ScalarType.BFloat16 or ScalarType.Float32, "addends in bfloat16 or float32")
                     .Needs(rounding.Step.Stored is null, "a seed by value")
             )
         )
