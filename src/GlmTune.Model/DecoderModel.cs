@@ -89,6 +89,10 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
     /// <summary>Names of the weights in checkpoints.</summary>
     public WeightNames Names { get; }
 
+    /// <summary>Most tokens that a feed-forward block processes at a time in a pass of many:
+    /// <see cref="LayerContext.TileTokens"/>.</summary>
+    public int TileTokens { get; set; } = LayerContext.DefaultTileTokens;
+
     /// <summary>Incremented with every change that invalidates captured passes: of the addresses of weights, the
     /// attached adapters, and the positions of tokens. In-place changes of values do not count.</summary>
     public long Version => version.Value;
@@ -231,6 +235,7 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
             Cache = cache,
             Exchange = exchange,
             Adapters = rows,
+            TileTokens = TileTokens,
         };
     }
 

@@ -26,6 +26,9 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
     /// recomputed.</summary>
     public int SelectivelyRecomputed { get; set; }
 
+    /// <summary>Where the inputs of recomputed layers are kept in host memory; null: they stay on the device.</summary>
+    public OffloadedInputs? OffloadedInputs { get; init; }
+
     /// <summary>Runs one micro-batch and adds its gradients to the shards.</summary>
     /// <param name="pass">The pass; remains owned by the caller.</param>
     /// <param name="gradientScale">One over the number of supervised tokens in the whole step.</param>
@@ -72,7 +75,13 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
     {
         using var scope = NewDisposeScope();
         var lowest = LowestTrained();
-        using var kept = new KeptActivations(model.Layers.Count, lowest, Recomputed, SelectivelyRecomputed);
+        using var kept = new KeptActivations(
+            model.Layers.Count,
+            lowest,
+            Recomputed,
+            SelectivelyRecomputed,
+            OffloadedInputs
+        );
         var x = model.Hidden(ids, context, sharding, kept);
         return Backward(ids, x, pass, context, lowest, kept, gradientScale, reduced).MoveToOuterDisposeScope();
     }

@@ -1,6 +1,7 @@
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
+using GlmTune.Model.Layers;
 using GlmTune.Testing;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
@@ -63,6 +64,72 @@ public class RecomputationTests
 
     [Theory]
     [
+        InlineData("lora", ScalarType.Float32, false),
+        InlineData("lora", ScalarType.BFloat16, true),
+        InlineData("full", ScalarType.BFloat16, false),
+        InlineData("prefix", ScalarType.Float32, false)
+    ]
+    public void Layer_inputs_in_host_memory_give_the_same_bits(string trained, ScalarType type, bool fp8)
+    {
+        using var scope = NewDisposeScope();
+        using var onHost = new OffloadedInputs(CPU);
+        foreach (var whole in (int[])[1, 2, 3])
+        {
+            var expected = Gradients(trained, type, fp8, whole, cheap: 0);
+            var actual = Gradients(trained, type, fp8, whole, cheap: 0, onHost: onHost);
+            Assert.All(expected, pair => Assert.True(pair.Value.equal(actual[pair.Key]).all().item<bool>(), pair.Key));
+        }
+
+        Assert.True(onHost.HostBytes > 0);
+    }
+
+    [Theory]
+    [InlineData("lora", 1), InlineData("lora", 3), InlineData("dora", 4), InlineData("full", 5), InlineData("prefix", 2)]
+    [InlineData("lora", 3, "glm4-tiny"), InlineData("full", 4, "glm4-tiny"), InlineData("lora", 2, "edge-tiny")]
+    public void Feed_forward_in_tiles_gives_the_same_loss_and_gradients(
+        string trained,
+        int tile,
+        string family = "glm-tiny"
+    )
+    {
+        using var scope = NewDisposeScope();
+        var expected = Gradients(trained, ScalarType.Float64, fp8: false, whole: 0, cheap: 0, family: family);
+        foreach (var whole in (int[])[0, 2, 3])
+        {
+            var actual = Gradients(
+                trained,
+                ScalarType.Float64,
+                fp8: false,
+                whole,
+                cheap: 0,
+                model => model.TileTokens = tile,
+                family: family
+            );
+            foreach (var (name, gradient) in expected)
+            {
+                TensorAssert.Close(gradient, actual[name], 1e-12, name);
+            }
+        }
+    }
+
+    [Fact]
+    public void Tiles_of_a_quantised_base_give_the_same_gradients()
+    {
+        using var scope = NewDisposeScope();
+        var expected = Gradients("lora", ScalarType.Float32, fp8: true, whole: 3, cheap: 0);
+        var actual = Gradients(
+            "lora",
+            ScalarType.Float32,
+            fp8: true,
+            whole: 3,
+            cheap: 0,
+            model => model.TileTokens = 3
+        );
+        Assert.All(expected, pair => TensorAssert.Close(pair.Value, actual[pair.Key], 1e-5, pair.Key));
+    }
+
+    [Theory]
+    [
         InlineData(1000, 0, 0),
         InlineData(400, 0, 0),
         InlineData(399, 0, 1),
@@ -85,16 +152,22 @@ public class RecomputationTests
         bool fp8,
         int whole,
         int cheap,
-        Action<DecoderModel>? prepare = null
+        Action<DecoderModel>? prepare = null,
+        OffloadedInputs? onHost = null,
+        string family = "glm-tiny"
     )
     {
-        using var model = ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), type, CPU, fp8: fp8);
+        using var model = ModelFolder.Load(GoldenData.Path($"{family}/model-hf"), type, CPU, fp8: fp8);
         using var adapter = Attach(model, trained);
         prepare?.Invoke(model);
         using var sharding = new ReplicatedWeights(model.Units);
-        var runner = new LayerRunner(model, sharding, whole) { SelectivelyRecomputed = cheap };
+        var runner = new LayerRunner(model, sharding, whole)
+        {
+            SelectivelyRecomputed = cheap,
+            OffloadedInputs = onHost,
+        };
         using var pass = TrainingPass.Of(
-            GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch(),
+            GoldenBatch.Read(GoldenData.Path($"{family}/batch.json")).ToMicroBatch(),
             CPU
         );
         var loss = runner.ForwardBackward(pass, 1.0 / pass.Targets.Count, dropoutSeed: 9);

@@ -9,7 +9,9 @@ namespace GlmTune.Kernels.Definitions;
 internal static class PositionHash
 {
     private const long Word = 0xFFFFFFFF;
-    private const uint Spread = 0x9E3779B9;
+
+    /// <summary>Factor of an index.</summary>
+    internal const uint Spread = 0x9E3779B9;
 
     /// <summary>The word of one index.</summary>
     public static uint Of(uint index, uint key) => Mix(unchecked((index * Spread) + key));

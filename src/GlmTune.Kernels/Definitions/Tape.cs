@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
@@ -62,6 +63,14 @@ internal sealed class Tape : IDisposable
     /// <summary>The state saved last; the caller disposes it.</summary>
     public T Take<T>()
         where T : IDisposable => (T)saved.Pop();
+
+    /// <summary>The state saved last, if it is of this type; the caller disposes it.</summary>
+    public bool TryTake<T>([NotNullWhen(true)] out T? state)
+        where T : class, IDisposable
+    {
+        state = saved.TryPeek(out var top) ? top as T : null;
+        return state is not null && saved.TryPop(out _);
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -38,6 +38,16 @@ internal sealed unsafe class HostCopies : IDisposable
     /// <param name="to">Page-locked memory; otherwise the copy does not overlap with computation.</param>
     public Copy ToHost(Tensor source, nint to) => Start(to, source, toDevice: false);
 
+    /// <summary>Returns when all copies are done.</summary>
+    public void Synchronize()
+    {
+        if (stream != 0)
+        {
+            CudaContext.Ensure(device);
+            CudaStream.Synchronize(stream);
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

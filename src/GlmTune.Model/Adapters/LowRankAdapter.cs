@@ -184,7 +184,7 @@ internal sealed class LowRankAdapter : LinearAdapter, IDisposable
     public override void Forward(Linear linear, Tensor x, Tensor y, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
-        var low = context.Kernels.LowRankDown(x, stackedA, ProbabilityIn(context), context.SeedOf(linear.DropoutSite));
+        var low = context.Kernels.LowRankDown(x, stackedA, ProbabilityIn(context), context.SeedOf(linear));
         tape?.Save(low);
         if (magnitudes is null)
         {
@@ -255,7 +255,7 @@ internal sealed class LowRankAdapter : LinearAdapter, IDisposable
                 var probability = ProbabilityIn(context);
                 inputGradient.AddInPlace(
                     probability > 0
-                        ? context.Kernels.Dropout(basePart, probability, context.SeedOf(linear.DropoutSite))
+                        ? context.Kernels.Dropout(basePart, probability, context.SeedOf(linear))
                         : basePart
                 );
             }
@@ -278,7 +278,7 @@ internal sealed class LowRankAdapter : LinearAdapter, IDisposable
             x,
             stackedA,
             ProbabilityIn(context),
-            context.SeedOf(linear.DropoutSite),
+            context.SeedOf(linear),
             inputGradient,
             gradientA
         );
@@ -319,7 +319,7 @@ internal sealed class LowRankAdapter : LinearAdapter, IDisposable
     private double ProbabilityIn(LayerContext context) => context.Drops ? Dropout : 0;
 
     private Tensor Dropped(Linear linear, Tensor x, LayerContext context) =>
-        context.Kernels.Dropout(x, ProbabilityIn(context), context.SeedOf(linear.DropoutSite));
+        context.Kernels.Dropout(x, ProbabilityIn(context), context.SeedOf(linear));
 
     // y += s · low · Bᵀ. A scale that float32 represents exactly is applied within the product.
     private void AddUp(Tensor y, Tensor low)

@@ -87,12 +87,7 @@ internal sealed class Glm4DecoderLayer : DecoderLayer
             return;
         }
 
-        NormaliseOutput(
-            FeedForward.Forward(middle, residual: null, context, tape),
-            FeedForwardOutputNorm,
-            context,
-            tape
-        );
+        NormaliseOutput(FeedForward.RecomputeWithOutput(middle, context, tape), FeedForwardOutputNorm, context, tape);
     }
 
     /// <inheritdoc/>
@@ -171,6 +166,10 @@ internal sealed class Glm4DecoderLayer : DecoderLayer
             );
         }
 
+        // Attention's backward pass needs much memory of its own.
+        inner.Dispose();
+        middleInverse.Dispose();
+        residual.Dispose();
         var attended = AttentionOutputNorm is null
             ? stream
             : NormaliseOutputBackward(stream, AttentionOutputNorm, context, tape);

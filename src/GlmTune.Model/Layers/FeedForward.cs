@@ -4,7 +4,9 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Layers;
 
 /// <summary>down(silu(gate) · up), with gate and up from one fused projection.</summary>
-/// <remarks>Source: Shazeer, GLU Variants Improve Transformer, arXiv:2002.05202, section 2.</remarks>
+/// <remarks>In a pass of many tokens whose activations are not kept, it runs in tiles of tokens, forward and backward,
+/// because gate and up are by far the widest values of a layer. Source: Shazeer, GLU Variants Improve Transformer,
+/// arXiv:2002.05202, section 2; of the tiles: Bekman et al., Arctic Long Sequence Training, arXiv:2506.13996.</remarks>
 internal sealed class FeedForward
 {
     /// <param name="gateUp">[2F, C]: gate rows, then up rows.</param>
@@ -28,6 +30,11 @@ internal sealed class FeedForward
     public Tensor Forward(LinearInput x, Tensor? residual, LayerContext context, Tape? tape)
     {
         using var scope = NewDisposeScope();
+        if (tape is null && RunsInTiles(x, context))
+        {
+            return ForwardInTiles(x, residual, context).MoveToOuterDisposeScope();
+        }
+
         var gateUp = GateUp.Forward(x, context, tape);
         tape?.Save(gateUp);
         var inner = Inner(gateUp, context);
@@ -39,11 +46,37 @@ internal sealed class FeedForward
         return Down.Forward(inner, context, tape, residual).MoveToOuterDisposeScope();
     }
 
-    /// <summary>Fills the tape like <see cref="Forward"/>, without computing the result.</summary>
+    /// <summary>Fills the tape for the backward pass, without computing the result.</summary>
     /// <param name="x">As for <see cref="Forward"/>.</param>
     /// <param name="context">The context of the pass.</param>
     /// <param name="tape">Receives what the backward pass needs.</param>
     public void Recompute(LinearInput x, LayerContext context, Tape tape)
+    {
+        if (RunsInTiles(x, context))
+        {
+            tape.Save(new TiledInput(x));
+            return;
+        }
+
+        RecomputeWhole(x, context, tape);
+    }
+
+    /// <summary>Fills the tape like <see cref="Recompute"/>, and also computes the block's own output, [N, C].</summary>
+    /// <param name="x">As for <see cref="Forward"/>.</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <param name="tape">Receives what the backward pass needs.</param>
+    public Tensor RecomputeWithOutput(LinearInput x, LayerContext context, Tape tape)
+    {
+        if (!RunsInTiles(x, context))
+        {
+            return Forward(x, residual: null, context, tape);
+        }
+
+        tape.Save(new TiledInput(x));
+        return ForwardInTiles(x, residual: null, context);
+    }
+
+    private void RecomputeWhole(LinearInput x, LayerContext context, Tape tape)
     {
         using var scope = NewDisposeScope();
         var gateUp = GateUp.Forward(x, context, tape);
@@ -74,6 +107,19 @@ internal sealed class FeedForward
     /// <param name="tape">What the forward pass saved.</param>
     public Tensor Backward(Tensor gradient, LayerContext context, Tape tape)
     {
+        if (!tape.TryTake<TiledInput>(out var tiled))
+        {
+            return BackwardWhole(gradient, context, tape);
+        }
+
+        using (tiled)
+        {
+            return BackwardInTiles(gradient, tiled.Input, context);
+        }
+    }
+
+    private Tensor BackwardWhole(Tensor gradient, LayerContext context, Tape tape)
+    {
         using var scope = NewDisposeScope();
         var inner = Down.Backward(gradient, context, tape)!;
         LinearInput outer;
@@ -96,4 +142,63 @@ internal sealed class FeedForward
                 null,
                 new Recomputation([gateUp], kept => context.Kernels.SwiGlu(kept[0]))
             );
+
+    // Served adapters are given for all tokens of a pass.
+    private static bool RunsInTiles(LinearInput x, LayerContext context) =>
+        context is { Adapters: null, StoredMaskKeys: null } && x.RowCount > 2L * context.TileTokens;
+
+    private Tensor ForwardInTiles(LinearInput x, Tensor? residual, LayerContext context)
+    {
+        var output = empty([x.RowCount, Down.OutputWidth], GateUp.Weight.Type, GateUp.Weight.Device);
+        ForEachTile(
+            context,
+            x.RowCount,
+            (first, count) =>
+                output
+                    .narrow(0, first, count)
+                    .copy_(Forward(x.Rows(first, count), residual?.narrow(0, first, count), context, tape: null))
+        );
+        return output;
+    }
+
+    private Tensor BackwardInTiles(Tensor gradient, LinearInput x, LayerContext context)
+    {
+        foreach (var parameter in Parameters.Where(parameter => parameter.Trainable))
+        {
+            // Sums of many tiles lose too much in 16 bits.
+            parameter.WideGradient();
+        }
+
+        var result = empty([x.RowCount, GateUp.InputWidth], gradient.dtype, gradient.device);
+        ForEachTile(
+            context,
+            x.RowCount,
+            (first, count) =>
+            {
+                using var tape = new Tape();
+                RecomputeWhole(x.Rows(first, count), context, tape);
+                result
+                    .narrow(0, first, count)
+                    .copy_(BackwardWhole(gradient.narrow(0, first, count), context, tape));
+            }
+        );
+        return result;
+    }
+
+    private static void ForEachTile(LayerContext context, long rows, Action<long, long> run)
+    {
+        try
+        {
+            for (var first = 0L; first < rows; first += context.TileTokens)
+            {
+                using var scope = NewDisposeScope();
+                context.FirstToken = first;
+                run(first, Math.Min(context.TileTokens, rows - first));
+            }
+        }
+        finally
+        {
+            context.FirstToken = 0;
+        }
+    }
 }

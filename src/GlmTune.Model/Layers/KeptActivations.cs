@@ -11,7 +11,15 @@ namespace GlmTune.Model.Layers;
 /// <param name="lowest">Index of the first layer with a backward pass.</param>
 /// <param name="recomputed">Number of layers to recompute, counted from the first.</param>
 /// <param name="selectivelyRecomputed">Further layers of which only norms and SwiGLU are recomputed.</param>
-internal sealed class KeptActivations(int layers, int lowest, int recomputed, int selectivelyRecomputed) : IDisposable
+/// <param name="onHost">Where the inputs of recomputed layers are kept in host memory; null: they stay on the
+/// device.</param>
+internal sealed class KeptActivations(
+    int layers,
+    int lowest,
+    int recomputed,
+    int selectivelyRecomputed,
+    OffloadedInputs? onHost = null
+) : IDisposable
 {
     private readonly IDisposable?[] kept = new IDisposable?[layers];
 
@@ -22,6 +30,12 @@ internal sealed class KeptActivations(int layers, int lowest, int recomputed, in
     {
         if (layer < lowest)
         {
+            return null;
+        }
+
+        if (layer < recomputed && onHost is not null)
+        {
+            onHost.Store(layer, input);
             return null;
         }
 
@@ -49,7 +63,7 @@ internal sealed class KeptActivations(int layers, int lowest, int recomputed, in
             return whole;
         }
 
-        using var input = (Tensor)left!;
+        using var input = (Tensor?)left ?? onHost!.Take(layer.Number);
         var tape = new Tape();
         try
         {
@@ -70,5 +84,7 @@ internal sealed class KeptActivations(int layers, int lowest, int recomputed, in
         {
             left?.Dispose();
         }
+
+        onHost?.Forget();
     }
 }

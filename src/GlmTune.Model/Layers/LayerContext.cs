@@ -47,6 +47,17 @@ internal sealed class LayerContext(Tensor cosine, Tensor sine) : IDisposable
     /// instead of 0.</remarks>
     internal int HeadPart { get; set; }
 
+    /// <summary>Most tokens that the feed-forward block processes at a time in a pass of many (more than twice as many)
+    /// whose activations are not kept.</summary>
+    public int TileTokens { get; init; } = DefaultTileTokens;
+
+    /// <summary>The usual <see cref="TileTokens"/>: enough for the matrix units to run at full speed.</summary>
+    public const int DefaultTileTokens = 8192;
+
+    /// <summary>Index of the first token of the tile that is being processed; its dropout masks are those that the
+    /// token has in the whole pass.</summary>
+    internal long FirstToken { get; set; }
+
     /// <summary>Whether there is dropout.</summary>
     public bool Drops => DropoutSeed is not null || StoredMaskKeys is not null;
 
@@ -56,6 +67,13 @@ internal sealed class LayerContext(Tensor cosine, Tensor sine) : IDisposable
         StoredMaskKeys is null
             ? SeedOf(DropoutSeed.GetValueOrDefault(), site + HeadPart)
             : new MaskSeed(0, StoredMaskKeys.narrow(0, site + HeadPart, 1));
+
+    /// <summary>Seed of the mask of a linear layer's input, from the first token of the tile.</summary>
+    internal MaskSeed SeedOf(Linear linear) =>
+        SeedOf(linear.DropoutSite) with
+        {
+            First = FirstToken * linear.InputWidth,
+        };
 
     /// <summary>Seed of a dropout site's mask in the pass with a given seed.</summary>
     public static long SeedOf(long dropoutSeed, int site) =>
