@@ -30,6 +30,9 @@ internal sealed record TrainBenchmarkOptions
     /// <summary>LoRA rank on query, key and value; 0: all weights are trained.</summary>
     public int LoraRank { get; init; } = 8;
 
+    /// <summary>Modules that LoRA adapts; null: query, key and value.</summary>
+    public LoraTargets? LoraTargets { get; init; }
+
     /// <summary>Virtual tokens of a prefix, instead of LoRA; 0: none.</summary>
     public int VirtualTokens { get; init; }
 
@@ -51,6 +54,9 @@ internal sealed record TrainBenchmarkOptions
 
     /// <summary>Whether the embedding table is kept in host memory.</summary>
     public bool EmbeddingOnHost { get; init; }
+
+    /// <summary>Whether the inputs of the layers, all of which are then recomputed, are kept in host memory.</summary>
+    public bool InputsOnHost { get; init; }
 
     /// <summary>Number of tokens whose logits exist at a time; null: the default, or few if every layer is
     /// recomputed.</summary>
@@ -227,15 +233,20 @@ internal static class TrainBenchmark
 
         var sharding = owned.Own(DataParallel.For(options.Sharding, model, ranks, slices));
         var recomputed =
-            options.Recompute is null && options.RecomputeSelectively is null
+            options.InputsOnHost ? new RecomputePlan(config.LayerCount, 0)
+            : options.Recompute is null && options.RecomputeSelectively is null
                 ? RecomputePlan.For(model, options.Rows * options.Tokens, sharding.PassingBytes)
-                : new RecomputePlan(options.Recompute ?? 0, options.RecomputeSelectively ?? 0);
+            : new RecomputePlan(options.Recompute ?? 0, options.RecomputeSelectively ?? 0);
         model.Head.ChunkRows =
             options.HeadRows
             ?? (recomputed.Whole == model.Layers.Count ? OutputHead.FewChunkRows : model.Head.ChunkRows);
         var trainer = owned.Own(
             new Trainer(
-                new LayerRunner(model, sharding, recomputed.Whole) { SelectivelyRecomputed = recomputed.Selective },
+                new LayerRunner(model, sharding, recomputed.Whole)
+                {
+                    SelectivelyRecomputed = recomputed.Selective,
+                    OffloadedInputs = options.InputsOnHost ? owned.Own(new OffloadedInputs(device)) : null,
+                },
                 sharding,
                 new OptimizerOptions { LearningRate = rate },
                 new LearningRateSchedule(rate, new ScheduleOptions(), 1000),
@@ -243,7 +254,7 @@ internal static class TrainBenchmark
                 ranks?.Rank ?? 0
             )
             {
-                CapturesSmallSteps = options.Graphs,
+                CapturesSmallSteps = options is { Graphs: true, InputsOnHost: false },
             }
         );
         var batches = Batches(options, config.VocabularySize, ranks?.Rank ?? 0, ranks?.WorldSize ?? 1);
@@ -332,7 +343,7 @@ internal static class TrainBenchmark
         {
             Config = config,
             Type = type,
-            Lora = options is { LoraRank: > 0, VirtualTokens: 0 } ? new LoraOptions { Rank = options.LoraRank } : null,
+            Lora = options is { LoraRank: > 0, VirtualTokens: 0 } ? LoraOf(options) : null,
             Prefix =
                 options.VirtualTokens > 0 ? new PrefixTuningOptions { VirtualTokens = options.VirtualTokens } : null,
             Sharding = options.Sharding,
@@ -343,13 +354,23 @@ internal static class TrainBenchmark
             Rows = options.Rows,
             AccumulationSteps = options.AccumulationSteps,
             Recompute =
-                options.Recompute is null && options.RecomputeSelectively is null
-                    ? null
-                    : new RecomputePlan(options.Recompute ?? 0, options.RecomputeSelectively ?? 0),
+                options.InputsOnHost ? new RecomputePlan(config.LayerCount, 0)
+                : options.Recompute is null && options.RecomputeSelectively is null ? null
+                : new RecomputePlan(options.Recompute ?? 0, options.RecomputeSelectively ?? 0),
             Fp8Base = options.Fp8,
             OffloadEmbedding = options.EmbeddingOnHost,
+            OffloadActivations = options.InputsOnHost,
             HeadRows = options.HeadRows,
             CudaGraphs = options.Graphs,
+        };
+
+    private static LoraOptions LoraOf(TrainBenchmarkOptions options) =>
+        new()
+        {
+            Rank = options.LoraRank,
+            Alpha = 32,
+            Dropout = options.Dropout,
+            TargetModules = options.LoraTargets,
         };
 
     private static void RequireMemory(
@@ -417,15 +438,7 @@ internal static class TrainBenchmark
 
         if (options.LoraRank > 0)
         {
-            var lora = Lora.Attach(
-                model,
-                new LoraOptions
-                {
-                    Rank = options.LoraRank,
-                    Alpha = 32,
-                    Dropout = options.Dropout,
-                }
-            );
+            var lora = Lora.Attach(model, LoraOf(options));
             lora.Initialize(1);
             return lora;
         }

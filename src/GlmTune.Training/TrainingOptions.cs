@@ -51,6 +51,10 @@ public sealed record TrainingOptions
     /// <summary>Whether the frozen embedding table is stored in host memory. Default: false.</summary>
     public bool OffloadEmbedding { get; init; }
 
+    /// <summary>Whether the inputs of the decoder layers, all of which are then recomputed, are kept in host memory
+    /// between the forward and the backward pass. Default: false.</summary>
+    public bool OffloadActivations { get; init; }
+
     /// <summary>Whether settings that need less memory are made where the run would not fit: recomputation, shorter
     /// packed sequences or fewer rows at a time, offloads. Default: false.</summary>
     public bool Fit { get; init; }

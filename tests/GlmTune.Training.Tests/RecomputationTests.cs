@@ -84,7 +84,13 @@ public class RecomputationTests
     }
 
     [Theory]
-    [InlineData("lora", 1), InlineData("lora", 3), InlineData("dora", 4), InlineData("full", 5), InlineData("prefix", 2)]
+    [
+        InlineData("lora", 1),
+        InlineData("lora", 3),
+        InlineData("dora", 4),
+        InlineData("full", 5),
+        InlineData("prefix", 2)
+    ]
     [InlineData("lora", 3, "glm4-tiny"), InlineData("full", 4, "glm4-tiny"), InlineData("lora", 2, "edge-tiny")]
     public void Feed_forward_in_tiles_gives_the_same_loss_and_gradients(
         string trained,
@@ -166,10 +172,7 @@ public class RecomputationTests
             SelectivelyRecomputed = cheap,
             OffloadedInputs = onHost,
         };
-        using var pass = TrainingPass.Of(
-            GoldenBatch.Read(GoldenData.Path($"{family}/batch.json")).ToMicroBatch(),
-            CPU
-        );
+        using var pass = TrainingPass.Of(GoldenBatch.Read(GoldenData.Path($"{family}/batch.json")).ToMicroBatch(), CPU);
         var loss = runner.ForwardBackward(pass, 1.0 / pass.Targets.Count, dropoutSeed: 9);
         var found = sharding
             .Trainable.SelectMany((shard, i) => new[] { ($"{shard.Layer.Name} {i}", shard.Gradient.clone()) })

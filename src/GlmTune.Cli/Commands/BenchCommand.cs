@@ -3,6 +3,7 @@ using System.Globalization;
 using GlmTune.Benchmarking;
 using GlmTune.Collectives;
 using GlmTune.Kernels.Native;
+using GlmTune.Model.Adapters;
 using GlmTune.Recipes.Models;
 using GlmTune.Training.Sharding;
 
@@ -29,10 +30,17 @@ internal static class BenchCommand
         var tokens = NumberOption.Of("--tokens", "tokens per sequence", standard.Tokens, 2);
         var rank = NumberOption.Of(
             "--lora-rank",
-            "LoRA rank on query, key and value; 0 trains all weights",
+            "LoRA rank on the --lora-targets; 0 trains all weights",
             standard.LoraRank,
             0
         );
+        var targets = new Option<string>("--lora-targets")
+        {
+            Description = "modules that LoRA adapts: qkv (query, key and value) or all-linear",
+            DefaultValueFactory = _ => "qkv",
+        };
+        targets.AcceptOnlyFromAmong("qkv", "all-linear");
+        var dropout = NumberOption.Of("--dropout", "dropout of LoRA's input", standard.Dropout, 0.0, 0.99);
         var prefix = NumberOption.Of("--virtual-tokens", "train a prefix of N virtual tokens instead of LoRA", 0, 0);
         var layers = NumberOption.Optional<int>("--layers", "decoder layers; default: all", 1);
         var recompute = NumberOption.Optional<int>(
@@ -49,6 +57,10 @@ internal static class BenchCommand
         var hostEmbedding = new Option<bool>("--offload-embedding")
         {
             Description = "keep the embedding table in host memory",
+        };
+        var hostInputs = new Option<bool>("--offload-activations")
+        {
+            Description = "recompute every layer, and keep their inputs in host memory",
         };
         var headRows = NumberOption.Optional<int>("--head-rows", "tokens whose logits are computed at a time", 1);
         var profile = new Option<bool>("--profile") { Description = "list the GPU kernels of one additional step" };
@@ -112,12 +124,15 @@ internal static class BenchCommand
             rows,
             tokens,
             rank,
+            targets,
+            dropout,
             prefix,
             layers,
             recompute,
             cheap,
             fp8,
             hostEmbedding,
+            hostInputs,
             headRows,
             steps,
             profile,
@@ -145,12 +160,15 @@ internal static class BenchCommand
                 Rows = given.GetRequiredValue(rows),
                 Tokens = given.GetRequiredValue(tokens),
                 LoraRank = given.GetRequiredValue(rank),
+                LoraTargets = given.GetValue(targets) == "all-linear" ? LoraTargets.AllLinear : null,
+                Dropout = given.GetRequiredValue(dropout),
                 VirtualTokens = given.GetRequiredValue(prefix),
                 Layers = given.GetValue(layers),
                 Recompute = given.GetValue(recompute),
                 RecomputeSelectively = given.GetValue(cheap),
                 Fp8 = given.GetValue(fp8),
                 EmbeddingOnHost = given.GetValue(hostEmbedding),
+                InputsOnHost = given.GetValue(hostInputs),
                 HeadRows = given.GetValue(headRows),
                 Profile = given.GetValue(profile),
                 Steps = given.GetRequiredValue(steps),
@@ -281,9 +299,9 @@ internal static class BenchCommand
                         screen.Output.WriteLine(
                             string.Create(
                                 CultureInfo.InvariantCulture,
-                                $"{result.Operation,-14} {result.Bytes,12} bytes on {ranks.WorldSize} "
-                                    + $"ranks: {result.Seconds * 1e6,10:F1} us, {result.AlgorithmBandwidth,8:F2} "
-                                    + $"GB/s, bus {result.BusBandwidth,8:F2} GB/s"
+                                $"{result.Operation, -14} {result.Bytes, 12} bytes on {ranks.WorldSize} "
+                                    + $"ranks: {result.Seconds * 1e6, 10:F1} us, {result.AlgorithmBandwidth, 8:F2} "
+                                    + $"GB/s, bus {result.BusBandwidth, 8:F2} GB/s"
                             )
                         );
                     }
@@ -322,7 +340,7 @@ internal static class BenchCommand
     private static void Print(Screen screen, TrainBenchmarkResult result, bool losses)
     {
         void Line(string name, FormattableString value) =>
-            screen.Output.WriteLine($"{name,-26}{value.ToString(CultureInfo.InvariantCulture)}");
+            screen.Output.WriteLine($"{name, -26}{value.ToString(CultureInfo.InvariantCulture)}");
         Line("kernels", $"{result.Kernels}, {result.Recomputed.Describe()}, {result.Graphs} graphs");
         if (result.GraphRefusal is { } reason)
         {
@@ -351,7 +369,7 @@ internal static class BenchCommand
         );
         foreach (var time in result.Profile ?? [])
         {
-            Line($"{time.Microseconds,10:F0} µs {time.Count,6} ×", $"{time.Name}");
+            Line($"{time.Microseconds, 10:F0} µs {time.Count, 6} ×", $"{time.Name}");
         }
 
         if (result.Sharding is { } sharing)

@@ -254,9 +254,7 @@ internal sealed class LowRankAdapter : LinearAdapter, IDisposable
                 var basePart = (scaled - gradient).mm(linear.Weight.Value);
                 var probability = ProbabilityIn(context);
                 inputGradient.AddInPlace(
-                    probability > 0
-                        ? context.Kernels.Dropout(basePart, probability, context.SeedOf(linear))
-                        : basePart
+                    probability > 0 ? context.Kernels.Dropout(basePart, probability, context.SeedOf(linear)) : basePart
                 );
             }
 

@@ -22,6 +22,10 @@ internal sealed class FeedForward
     /// <summary>All parameters.</summary>
     public IEnumerable<Parameter> Parameters => [.. GateUp.Parameters, .. Down.Parameters];
 
+    /// <summary>Numbers that the block keeps of one token for its backward pass, beside its input, if nothing is
+    /// recomputed.</summary>
+    public long KeptPerToken => GateUp.OutputWidth + (Down.NeedsInput ? Down.InputWidth : 0);
+
     /// <summary>The residual stream after this block, [N, C].</summary>
     /// <param name="x">Normalized hidden states [N, C].</param>
     /// <param name="residual">The residual stream [N, C]; null: the block's own output is wanted.</param>
@@ -177,9 +181,7 @@ internal sealed class FeedForward
             {
                 using var tape = new Tape();
                 RecomputeWhole(x.Rows(first, count), context, tape);
-                result
-                    .narrow(0, first, count)
-                    .copy_(BackwardWhole(gradient.narrow(0, first, count), context, tape));
+                result.narrow(0, first, count).copy_(BackwardWhole(gradient.narrow(0, first, count), context, tape));
             }
         );
         return result;

@@ -1,5 +1,4 @@
 using GlmTune.Kernels.Memory;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;

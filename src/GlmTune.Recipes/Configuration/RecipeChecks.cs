@@ -86,6 +86,15 @@ internal static class RecipeChecks
             );
         }
 
+        if (training is { OffloadActivations: true, Recompute: RecomputeMode.None or RecomputeMode.Selective })
+        {
+            arguments.Problem(
+                "offload_activations",
+                "'training_args.offload_activations' is true: only the inputs of the layers are kept, and everything "
+                    + "else is recomputed; set gradient_checkpointing: true, or remove offload_activations"
+            );
+        }
+
         if (training.Fp8Base && recipe.Lora is { UseDora: true })
         {
             arguments.Problem(

@@ -57,6 +57,7 @@ internal static class TrainingSection
             Precision = ReadPrecision(arguments),
             Fp8Base = arguments.Flag("fp8_base", defaults.Fp8Base),
             OffloadEmbedding = arguments.Flag("offload_embedding", defaults.OffloadEmbedding),
+            OffloadActivations = arguments.Flag("offload_activations", defaults.OffloadActivations),
             Fit = arguments.Flag("fit", defaults.Fit),
             Recompute = arguments.Choice(
                 "gradient_checkpointing",

@@ -17,6 +17,7 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
             MemoryChangeKind.PackLength => Text("training_args.pack_length: {0}"),
             MemoryChangeKind.Rows => Text("training_args.per_device_train_batch_size: {0}"),
             MemoryChangeKind.OffloadEmbedding => "training_args.offload_embedding: true",
+            MemoryChangeKind.OffloadActivations => "training_args.offload_activations: true",
             MemoryChangeKind.OffloadOptimizer => "zero_optimization.offload_optimizer.device: cpu (DeepSpeed file)",
             _ => "zero_optimization.stage: 3 with offload_param.device: cpu (DeepSpeed file)",
         };
@@ -28,6 +29,7 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
             MemoryChangeKind.Recompute => "omit --recompute and --recompute-cheap",
             MemoryChangeKind.PackLength or MemoryChangeKind.Rows => Text("--rows {0}"),
             MemoryChangeKind.OffloadEmbedding => "--offload-embedding",
+            MemoryChangeKind.OffloadActivations => "--offload-activations",
             MemoryChangeKind.OffloadOptimizer => "--offload-optimizer",
             _ => "--zero 3 --offload-param",
         };
@@ -49,7 +51,7 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
         }
         else if (demand.MinTokens is { } least)
         {
-            for (var tokens = demand.Tokens; tokens > least;)
+            for (var tokens = demand.Tokens; tokens > least; )
             {
                 tokens = Math.Max(least, tokens / 2);
                 yield return new MemoryChange(MemoryChangeKind.PackLength, tokens);
@@ -59,6 +61,11 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
         if (demand is { TrainsAdapter: true, OffloadEmbedding: false, Sharding.Stage: < 3 })
         {
             yield return new MemoryChange(MemoryChangeKind.OffloadEmbedding);
+        }
+
+        if (!demand.OffloadActivations)
+        {
+            yield return new MemoryChange(MemoryChangeKind.OffloadActivations);
         }
 
         if (demand is { TrainsAdapter: false, Sharding.OffloadOptimizer: false })
@@ -79,6 +86,12 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
             MemoryChangeKind.PackLength => demand with { Tokens = Value },
             MemoryChangeKind.Rows => demand with { Tokens = Value * demand.LongestSequence, Rows = (int)Value },
             MemoryChangeKind.OffloadEmbedding => demand with { OffloadEmbedding = true },
+            MemoryChangeKind.OffloadActivations => demand with
+            {
+                OffloadActivations = true,
+                CudaGraphs = false,
+                Recompute = new RecomputePlan(demand.Config.LayerCount, 0),
+            },
             _ => demand with { Sharding = Apply(demand.Sharding) },
         };
 
@@ -98,6 +111,11 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
                     AccumulationSteps = training.AccumulationSteps * training.MicroBatchSize / (int)Value,
                 },
                 MemoryChangeKind.OffloadEmbedding => training with { OffloadEmbedding = true },
+                MemoryChangeKind.OffloadActivations => training with
+                {
+                    OffloadActivations = true,
+                    Recompute = RecomputeMode.All,
+                },
                 _ => training,
             },
         };
@@ -128,6 +146,9 @@ internal enum MemoryChangeKind
 
     /// <summary>The embedding table in host memory.</summary>
     OffloadEmbedding,
+
+    /// <summary>The inputs of the layers in host memory, between forward and backward pass.</summary>
+    OffloadActivations,
 
     /// <summary>Master weights and moments in host memory.</summary>
     OffloadOptimizer,

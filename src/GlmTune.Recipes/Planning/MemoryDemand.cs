@@ -54,6 +54,14 @@ internal sealed record MemoryDemand
     /// <summary>Whether the embedding table is in host memory.</summary>
     public bool OffloadEmbedding { get; init; }
 
+    /// <summary>Whether the inputs of the layers are in host memory between forward and backward pass; then every layer
+    /// is recomputed.</summary>
+    public bool OffloadActivations { get; init; }
+
+    /// <summary>Tokens that a feed-forward block processes at a time in a long pass of which every layer is
+    /// recomputed.</summary>
+    public int TileTokens { get; init; } = LayerContext.DefaultTileTokens;
+
     /// <summary>Tokens whose logits exist at a time; null: as the run decides.</summary>
     public int? HeadRows { get; init; }
 
@@ -107,6 +115,7 @@ internal sealed record MemoryDemand
             AccumulationSteps = training.AccumulationSteps,
             Recompute = training.Recompute switch
             {
+                _ when training.OffloadActivations => new RecomputePlan(config.LayerCount, 0),
                 RecomputeMode.All => new RecomputePlan(config.LayerCount, 0),
                 RecomputeMode.Selective => new RecomputePlan(0, config.LayerCount),
                 RecomputeMode.None => new RecomputePlan(0, 0),
@@ -114,6 +123,7 @@ internal sealed record MemoryDemand
             },
             Fp8Base = training.Fp8Base,
             OffloadEmbedding = training.OffloadEmbedding,
+            OffloadActivations = training.OffloadActivations,
             CudaGraphs = training.CudaGraphs,
         };
     }
@@ -172,6 +182,8 @@ internal sealed record MemoryDemand
 /// <param name="Trained">Parameters that are trained.</param>
 /// <param name="Kept">Of one token, by a decoder layer of which nothing is recomputed.</param>
 /// <param name="KeptSelectively">Of one token, by a decoder layer of which cheap parts are recomputed.</param>
+/// <param name="KeptByFeedForward">Of one token, by the feed-forward block of a layer of which nothing is recomputed,
+/// except its input.</param>
 /// <param name="LargestUnit">Parameters of the largest unit that is gathered at a time.</param>
 /// <param name="TwoLargestUnits">Parameters of the two largest units.</param>
 /// <param name="TrainsHead">Whether the output head is trained.</param>
@@ -180,6 +192,7 @@ internal sealed record LayerSizes(
     long Trained,
     long Kept,
     long KeptSelectively,
+    long KeptByFeedForward,
     long LargestUnit,
     long TwoLargestUnits,
     bool TrainsHead,
@@ -194,6 +207,7 @@ internal sealed record LayerSizes(
             trained,
             layer.KeptPerToken(selective: false),
             layer.KeptPerToken(selective: true),
+            layer.FeedForward.KeptPerToken,
             units[0],
             units.Take(2).Sum(),
             model.Head.Projection.Weight.Trainable,

@@ -36,6 +36,9 @@ internal sealed record MemoryPlan(
     // Four pieces of 2^24 float32 numbers.
     private const long QuantizedPieces = 4L * Wide << 24;
 
+    // Attention's backward pass sums the gradient of the queries in float32: twice two bytes.
+    private const int AttentionSums = 2;
+
     private const int AdamMoments = 2;
     private const int Wide = 4;
 
@@ -87,7 +90,7 @@ internal sealed record MemoryPlan(
             headRows = OutputHead.FewChunkRows;
         }
 
-        AddActivations(demand, sizes, recomputed, headRows, device);
+        AddActivations(demand, sizes, recomputed, headRows, device, host);
         return new MemoryPlan(device.Parts, host.Parts, recomputed);
     }
 
@@ -183,11 +186,13 @@ internal sealed record MemoryPlan(
         LayerSizes sizes,
         RecomputePlan recomputed,
         int headRows,
-        PartList device
+        PartList device,
+        PartList host
     )
     {
         var (config, size, tokens) = (demand.Config, demand.Type.ElementSize(), demand.Tokens);
         var whole = Math.Min(recomputed.Whole, config.LayerCount);
+        var recomputesAll = whole == config.LayerCount;
         var selective = Math.Min(recomputed.Selective, config.LayerCount - whole);
         // Attention without kernels keeps its probabilities.
         var plain = demand.Type is ScalarType.BFloat16 or ScalarType.Float16
@@ -195,21 +200,29 @@ internal sealed record MemoryPlan(
             : config.QueryHeads * Math.Max(1, Math.Min(tokens, demand.LongestSequence));
         var (kept, cheap) = (sizes.Kept + plain, sizes.KeptSelectively + plain);
         var before = device.Bytes;
+        var inputs = tokens * size * config.HiddenSize;
+        if (demand.OffloadActivations)
+        {
+            device.Add("inputs of two layers", OffloadedInputs.BuffersOnDevice * inputs);
+            host.Add("inputs of the layers (page-locked)", whole * inputs);
+            whole = 0;
+        }
+
         device.Add(
-            whole == config.LayerCount ? "inputs of the layers" : "activations of the layers",
-            tokens
-                * size
-                * (
-                    ((long)whole * config.HiddenSize)
-                    + (selective * cheap)
-                    + ((config.LayerCount - whole - selective) * kept)
-                )
+            recomputesAll ? "inputs of the layers" : "activations of the layers",
+            recomputesAll
+                ? whole * inputs
+                : tokens
+                    * size
+                    * (
+                        ((long)whole * config.HiddenSize)
+                        + (selective * cheap)
+                        + ((config.LayerCount - whole - selective) * kept)
+                    )
         );
-        // While SwiGLU's gradient is computed: what a recomputed layer left, the gradient that came, the inner one and
-        // that of gate and up.
         device.Add(
             "one layer's forward and backward pass",
-            tokens * size * ((whole > 0 ? kept : 0) + config.HiddenSize + (3L * config.FeedForwardSize) + (2 * plain))
+            size * (recomputesAll && tokens > 2L * demand.TileTokens ? TiledLayer(demand, sizes, plain) : WholeLayer())
         );
         device.Add("logits", Math.Min(tokens, headRows) * config.VocabularySize * size);
         var moving = device.Bytes - before;
@@ -219,6 +232,30 @@ internal sealed record MemoryPlan(
         }
 
         device.Add("the allocator's rounding", (long)(moving * Rounding));
+
+        // While SwiGLU's gradient is computed: what a recomputed layer left, the gradient that came, the inner one and
+        // that of gate and up.
+        long WholeLayer() =>
+            tokens
+            * ((recomputed.Whole > 0 ? kept : 0) + config.HiddenSize + (3L * config.FeedForwardSize) + (2 * plain));
+    }
+
+    // Numbers of a recomputed layer whose feed-forward block runs in tiles: what it left, the gradients of the residual
+    // stream and of attention's output, and either a tile or attention's backward pass.
+    private static long TiledLayer(MemoryDemand demand, LayerSizes sizes, long plain)
+    {
+        var (config, heads) = (demand.Config, demand.Config.Heads);
+        var left = sizes.Kept - sizes.KeptByFeedForward + plain;
+        var tile = demand.TileTokens * ((6L * config.FeedForwardSize) + (2L * config.HiddenSize));
+        var feedForward = (demand.Tokens * (left + (3L * config.HiddenSize))) + tile;
+        var attention =
+            left
+            - (2L * config.HiddenSize)
+            + (3L * config.HiddenSize)
+            + (AttentionSums * heads.QueryWidth)
+            + (2L * heads.FusedWidth)
+            + (2 * plain);
+        return Math.Max(feedForward, demand.Tokens * attention);
     }
 
     // Reserved for twice as many tokens each time, from 128 on.

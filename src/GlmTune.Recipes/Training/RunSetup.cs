@@ -129,7 +129,13 @@ internal sealed class RunSetup
         var recomputed = Recomputed();
         Trainer = owned.Own(
             new Trainer(
-                new LayerRunner(Model, Sharding, recomputed.Whole) { SelectivelyRecomputed = recomputed.Selective },
+                new LayerRunner(Model, Sharding, recomputed.Whole)
+                {
+                    SelectivelyRecomputed = recomputed.Selective,
+                    OffloadedInputs = Recipe.Training.OffloadActivations
+                        ? owned.Own(new OffloadedInputs(collectives.Device))
+                        : null,
+                },
                 Sharding,
                 Recipe.Optimizer,
                 new LearningRateSchedule(Recipe.Optimizer.LearningRate, Recipe.Schedule, TotalSteps),
@@ -138,7 +144,7 @@ internal sealed class RunSetup
             )
             {
                 Done = done,
-                CapturesSmallSteps = Recipe.Training.CudaGraphs,
+                CapturesSmallSteps = Recipe.Training is { CudaGraphs: true, OffloadActivations: false },
                 MakePass = shared ? batch => SequenceParallelPass.Of(batch, Model.Config.Heads, collectives) : null,
             }
         );
@@ -340,6 +346,7 @@ internal sealed class RunSetup
         var layers = Model.Config.LayerCount;
         var own = Recipe.Training.Recompute switch
         {
+            _ when Recipe.Training.OffloadActivations => new RecomputePlan(layers, 0),
             RecomputeMode.All => new RecomputePlan(layers, 0),
             RecomputeMode.Selective => new RecomputePlan(0, layers),
             RecomputeMode.None => new RecomputePlan(0, 0),

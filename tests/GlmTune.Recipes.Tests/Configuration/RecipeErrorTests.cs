@@ -148,6 +148,11 @@ public class RecipeErrorTests
             + "peft_config, or remove offload_embedding"
     )]
     [InlineData(
+        "offload_activations: true\ngradient_checkpointing: cheap",
+        "'training_args.offload_activations' is true: only the inputs of the layers are kept, and everything else is "
+            + "recomputed; set gradient_checkpointing: true, or remove offload_activations"
+    )]
+    [InlineData(
         "deepspeed: nowhere.json",
         "'training_args.deepspeed' is 'nowhere.json', which was not found in the working folder, next to "
             + "the recipe or in the folder above"
