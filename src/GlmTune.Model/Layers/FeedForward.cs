@@ -65,7 +65,7 @@ internal sealed class FeedForward
         RecomputeWhole(x, context, tape);
     }
 
-    /// <summary>Fills the tape like <see cref="Recompute"/>, and also computes the block's own output, [N, C].</summary>
+    /// <summary>Fills the tape like <see cref="Recompute"/>, and computes the block's own output, [N, C].</summary>
     /// <param name="x">As for <see cref="Forward"/>.</param>
     /// <param name="context">The context of the pass.</param>
     /// <param name="tape">Receives what the backward pass needs.</param>

@@ -14,8 +14,8 @@ namespace GlmTune.Model.Layers;
 /// before it needs new memory.</param>
 public sealed class OffloadedInputs(Device device, long expectedBytes = 0) : IDisposable
 {
-    /// <summary>Inputs on the device at a time: of the running layer, and of the one before it (forward) or the next one
-    /// (backward).</summary>
+    /// <summary>Inputs on the device at a time: of the running layer, and of the one before it (forward) or the next
+    /// one (backward).</summary>
     public const int BuffersOnDevice = 2;
 
     private readonly HostCopies copies = new(device);

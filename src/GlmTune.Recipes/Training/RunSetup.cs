@@ -133,7 +133,7 @@ internal sealed class RunSetup
                 {
                     SelectivelyRecomputed = recomputed.Selective,
                     OffloadedInputs = Recipe.Training.OffloadActivations
-                        ? owned.Own(new OffloadedInputs(collectives.Device))
+                        ? owned.Own(NewOffloadedInputs(collectives.Device))
                         : null,
                 },
                 Sharding,
@@ -337,12 +337,18 @@ internal sealed class RunSetup
                 + $"micro-batches of up to {packing.Limit} tokens, {100 * packing.Efficiency:F1} % full"
         );
 
+    // Tokens of the largest pass on a rank.
+    private long PassTokens =>
+        (Recipe.Batches.PackedTokens ?? ((long)Data.Longest * Recipe.Training.MicroBatchSize))
+        / Recipe.Training.SequenceParallelSize;
+
+    private OffloadedInputs NewOffloadedInputs(Device device) =>
+        new(device, PassTokens * Model.Config.HiddenSize * Model.Type.ElementSize());
+
     // The same on each rank, although one may have less free memory.
     private RecomputePlan Recomputed()
     {
-        var tokens =
-            (Recipe.Batches.PackedTokens ?? ((long)Data.Longest * Recipe.Training.MicroBatchSize))
-            / Recipe.Training.SequenceParallelSize;
+        var tokens = PassTokens;
         var layers = Model.Config.LayerCount;
         var own = Recipe.Training.Recompute switch
         {
