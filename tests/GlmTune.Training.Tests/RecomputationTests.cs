@@ -122,7 +122,7 @@ public class RecomputationTests
     public void On_a_GPU_inputs_in_host_memory_give_the_same_bits_and_tiles_the_same_numbers()
     {
         var device = NativeRuntime.DefaultDevice();
-        Assert.SkipUnless(device.type == DeviceType.CUDA, "There is no GPU.");
+        Assert.SkipUnless(device.type == TorchSharp.DeviceType.CUDA, "There is no GPU.");
         using var scope = NewDisposeScope();
         using var onHost = new OffloadedInputs(device);
         for (var round = 0; round < 3; round++)

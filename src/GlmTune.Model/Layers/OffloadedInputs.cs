@@ -12,7 +12,7 @@ namespace GlmTune.Model.Layers;
 /// <param name="device">Device of the layers.</param>
 /// <param name="expectedBytes">Bytes of a layer's input in the largest pass, if known: an input that is larger than all
 /// before it needs new memory.</param>
-public sealed class OffloadedInputs(Device device, long expectedBytes = 0) : IDisposable
+internal sealed class OffloadedInputs(Device device, long expectedBytes = 0) : IDisposable
 {
     /// <summary>Inputs on the device at a time: of the running layer, and of the one before it (forward) or the next
     /// one (backward).</summary>
