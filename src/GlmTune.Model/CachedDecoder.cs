@@ -1,5 +1,6 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Dispatch;
 using GlmTune.Kernels.Memory;
 using GlmTune.Model.Layers;
@@ -12,7 +13,7 @@ namespace GlmTune.Model;
 /// <remarks>A pass reads six numbers per sequence from one small tensor (token, slot, adapter, position in the slot,
 /// cached tokens, rotary position). It ends by writing the numbers of the next pass there, for the case that every
 /// sequence continues with its most likely token. A captured graph is therefore valid for every pass with the same
-/// number of sequences, until the cache is rearranged or an adapter changes. To keep the number of graphs small, passes
+/// number of sequences, until the cache is resized or an adapter changes. To keep the number of graphs small, passes
 /// are padded to one of a few sizes by repeating the first sequence, which writes the same keys and values to the same
 /// position.</remarks>
 internal sealed class CachedDecoder : IDecoder
@@ -36,6 +37,7 @@ internal sealed class CachedDecoder : IDecoder
     private DecodePass? current;
     private int count;
     private int longest;
+    private bool uneven;
     private (int Cache, long Model) capturedFor = (-1, -1);
 
     /// <param name="model">The model.</param>
@@ -97,6 +99,7 @@ internal sealed class CachedDecoder : IDecoder
         var size = fillsUp ? SizeFor(rows.Length) : rows.Length;
         var adapted = false;
         (count, longest) = (rows.Length, 0);
+        var sum = 0L;
         if (staging is null || staging.Bytes < BytesOf(DecodePass.Numbers * size))
         {
             staging?.Dispose();
@@ -114,6 +117,7 @@ internal sealed class CachedDecoder : IDecoder
             }
 
             longest = Math.Max(longest, row.Before + 1);
+            sum += row.Before + 1;
             adapted |= row.Adapter is { TableRow: > 0 };
             numbers[(DecodePass.Ids * size) + i] = row.Id;
             numbers[(DecodePass.Slots * size) + i] = row.Slot;
@@ -126,6 +130,7 @@ internal sealed class CachedDecoder : IDecoder
                 + (row.Adapter?.FirstPosition ?? model.PositionOffset);
         }
 
+        uneven = CachedSequences.IsUneven(longest, sum, size);
         if (longest > cache.Capacity)
         {
             throw new ArgumentException(
@@ -138,6 +143,7 @@ internal sealed class CachedDecoder : IDecoder
             ? known
             : passes[(size, adapted)] = new DecodePass(size, adapted, model.Device);
         staging.CopyTo(current.Input, 0, BytesOf(DecodePass.Numbers * size));
+        cache.Flush();
         Run(current);
     }
 
@@ -155,6 +161,7 @@ internal sealed class CachedDecoder : IDecoder
         }
 
         longest++;
+        cache.Flush();
         Run(current!);
     }
 
@@ -216,7 +223,7 @@ internal sealed class CachedDecoder : IDecoder
 
             reach = Math.Min(reach, cache.Capacity);
             pass.Arena ??= new TensorArena(model.Device, DecodeSections.Of(model.Config, pass.Size).Bytes);
-            if (pass.Captures.TryGetValue(reach, out var capture) || TryCapture(pass, reach, out capture))
+            if (pass.Captures.TryGetValue((reach, uneven), out var capture) || TryCapture(pass, reach, out capture))
             {
                 capture.Graph.Replay();
                 pass.Use(capture);
@@ -290,7 +297,7 @@ internal sealed class CachedDecoder : IDecoder
                     made = Work(pass, reach);
                 }
             );
-            capture = pass.Captures[reach] = new CapturedDecode(graph, made!);
+            capture = pass.Captures[(reach, uneven)] = new CapturedDecode(graph, made!);
             CaptureCount++;
             return true;
         }
@@ -337,7 +344,8 @@ internal sealed class CachedDecoder : IDecoder
                 pass.Input.select(0, DecodePass.Slots),
                 pass.Input.select(0, DecodePass.SlotPositions),
                 pass.Input.select(0, DecodePass.Lengths),
-                reach
+                reach,
+                uneven
             ),
         };
         // A layer reads what the previous one wrote and nothing older, so two sections alternate.

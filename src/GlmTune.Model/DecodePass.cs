@@ -51,7 +51,7 @@ internal sealed class DecodePass(int size, bool adapted, Device device) : IDispo
 
     public Tensor Input { get; } = zeros([Numbers, size], ScalarType.Int64, device).DetachFromDisposeScope();
 
-    public Dictionary<int, CapturedDecode> Captures { get; } = [];
+    public Dictionary<(int Reach, bool Uneven), CapturedDecode> Captures { get; } = [];
 
     public TensorArena? Arena { get; set; }
 

@@ -13,7 +13,7 @@ internal readonly record struct DecodeSections(long Begin, long Layer, long End)
     public static DecodeSections Of(ModelConfig config, int rows)
     {
         const long Slack = 1 << 20;
-        const long PartialSums = 16L << 20;
+        const long PartialSums = 17L << 20;
         var wide = 4L * rows;
         long RoundUp(long bytes) => (bytes + 255) / 256 * 256;
         var begin = RoundUp((wide * (config.HiddenSize + config.HeadDim)) + Slack);

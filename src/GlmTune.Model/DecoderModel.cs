@@ -258,40 +258,32 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
         : 0;
 
     /// <inheritdoc/>
-    public KvCache NewCache(int slots, int capacity)
-    {
-        var positions = capacity + MaxVirtualTokens;
-        var cache =
-            Plan.Devices.Count == 1
-                ? new KvCache(Config.LayerCount, slots, positions, Config.KeyValueHeads, Config.HeadDim, Type, Device)
-                : new KvCache(
-                    [.. Layers.Select(layer => Plan.DeviceOf(layer.Number))],
-                    slots,
-                    positions,
-                    Config.KeyValueHeads,
-                    Config.HeadDim,
-                    Type
-                );
-        foreach (var layer in Layers)
-        {
-            if (layer.Attention.Prefix is { } prefix)
-            {
-                for (var slot = 0; slot < slots; slot++)
-                {
-                    cache.WriteStart(layer.Number, slot, prefix.Value);
-                }
-            }
-        }
+    public KvCache NewCache(int blocks, int slots, int capacity) =>
+        new(
+            [.. Layers.Select(layer => Plan.DeviceOf(layer.Number))],
+            blocks,
+            slots,
+            capacity,
+            Config.KeyValueHeads,
+            Config.HeadDim,
+            Type
+        );
 
-        return cache;
-    }
+    /// <inheritdoc cref="ICausalLm.NewCache(int, int)"/>
+    public KvCache NewCache(int slots, int capacity) => ((ICausalLm)this).NewCache(slots, capacity);
 
     /// <inheritdoc/>
-    public void StartSlot(KvCache cache, int slot, ServedAdapter? adapter)
+    public void WritePrefix(KvCache cache, IReadOnlyList<int> blocks, ServedAdapter? adapter)
     {
-        foreach (var (layer, prefix) in (adapter?.Prefixes ?? []).Index())
+        foreach (var layer in Layers)
         {
-            cache.WriteStart(layer, slot, prefix);
+            var prefix = adapter is null
+                ? layer.Attention.Prefix?.Value
+                : adapter.Prefixes.ElementAtOrDefault(layer.Number);
+            if (prefix is not null)
+            {
+                cache.WriteStart(layer.Number, blocks, prefix);
+            }
         }
     }
 

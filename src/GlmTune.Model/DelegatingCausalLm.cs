@@ -34,11 +34,11 @@ internal abstract class DelegatingCausalLm(ICausalLm inner) : ICausalLm
     public virtual int VirtualTokensOf(ServedAdapter? adapter) => inner.VirtualTokensOf(adapter);
 
     /// <inheritdoc/>
-    public virtual KvCache NewCache(int slots, int capacity) => inner.NewCache(slots, capacity);
+    public virtual KvCache NewCache(int blocks, int slots, int capacity) => inner.NewCache(blocks, slots, capacity);
 
     /// <inheritdoc/>
-    public virtual void StartSlot(KvCache cache, int slot, ServedAdapter? adapter) =>
-        inner.StartSlot(cache, slot, adapter);
+    public virtual void WritePrefix(KvCache cache, IReadOnlyList<int> blocks, ServedAdapter? adapter) =>
+        inner.WritePrefix(cache, blocks, adapter);
 
     /// <inheritdoc/>
     public virtual Tensor Logits(

@@ -27,17 +27,39 @@ internal interface ICausalLm
     /// <summary>Virtual tokens in the first positions of the slots of rows with this adapter.</summary>
     int VirtualTokensOf(ServedAdapter? adapter) => adapter?.VirtualTokens ?? VirtualTokens;
 
-    /// <summary>A cache whose slots start with the attached prefix, if there is one; the caller disposes it.</summary>
+    /// <summary>A cache whose slots have no blocks yet; the caller disposes it.</summary>
+    /// <param name="blocks">Number of blocks, including block 0, which is not used.</param>
+    /// <param name="slots">Number of sequences.</param>
+    /// <param name="capacity">Tokens per sequence, including virtual ones.</param>
+    KvCache NewCache(int blocks, int slots, int capacity);
+
+    /// <summary>A cache in which each slot has all its blocks for itself, and starts with the attached prefix, if there
+    /// is one; the caller disposes it.</summary>
     /// <param name="slots">Number of sequences.</param>
     /// <param name="capacity">Real tokens per sequence; room for virtual ones is added.</param>
-    KvCache NewCache(int slots, int capacity);
+    sealed KvCache NewCache(int slots, int capacity)
+    {
+        var each = CachedBlocks.For(capacity + MaxVirtualTokens);
+        var cache = NewCache(1 + (slots * each), slots, each * CachedBlocks.Tokens);
+        for (var slot = 0; slot < slots; slot++)
+        {
+            for (var index = 0; index < each; index++)
+            {
+                cache.SetBlock(slot, index, 1 + (slot * each) + index);
+            }
 
-    /// <summary>Writes an adapter's prefix, if it has one, to the slot of a row with this adapter; call it before the
-    /// row's first pass.</summary>
+            WritePrefix(cache, [.. Enumerable.Range(1 + (slot * each), each)], null);
+        }
+
+        return cache;
+    }
+
+    /// <summary>Writes the prefix of rows with an adapter, if they have one, to the first positions of
+    /// blocks.</summary>
     /// <param name="cache">The cache.</param>
-    /// <param name="slot">The row's slot.</param>
-    /// <param name="adapter">The row's adapter; null for the base model.</param>
-    void StartSlot(KvCache cache, int slot, ServedAdapter? adapter) { }
+    /// <param name="blocks">The blocks, in order; room for <see cref="VirtualTokensOf"/> tokens.</param>
+    /// <param name="adapter">The adapter; null for the base model, or the adapter attached to it.</param>
+    void WritePrefix(KvCache cache, IReadOnlyList<int> blocks, ServedAdapter? adapter) { }
 
     /// <summary>Logits of new tokens.</summary>
     /// <param name="tokenIds">New tokens of all sequences, concatenated, [N].</param>
@@ -69,7 +91,7 @@ internal interface ICausalLm
     {
         get
         {
-            using var probe = NewCache(1, 1);
+            using var probe = NewCache(1, 1, 1);
             return 2L * Config.LayerCount * probe.Keys(0).stride(1) * probe.Keys(0).element_size();
         }
     }

@@ -19,7 +19,7 @@ internal readonly record struct ArgmaxToken(int Id, float Logit);
 
 /// <summary>Passes with one new token per sequence over one cache. They are queued; the host waits only when it
 /// requests results.</summary>
-/// <remarks>Between two passes, the cache may be rearranged and written by other passes. At most two queued passes may
+/// <remarks>Between two passes, the cache may be resized and written by other passes. At most two queued passes may
 /// have unread <see cref="Argmax"/> results. Not thread-safe; the model's adapters may change between passes, but not
 /// during one.</remarks>
 internal interface IDecoder : IDisposable
@@ -32,9 +32,9 @@ internal interface IDecoder : IDisposable
     /// <exception cref="ArgumentException">There is no row, or a slot is full.</exception>
     void Begin(ReadOnlySpan<DecodeRow> rows);
 
-    /// <summary>Whether <see cref="Advance"/> may be called: there was a pass before, every slot has room, and the
-    /// cache's memory, the weights and the adapters have not changed since. Otherwise use
-    /// <see cref="Begin"/>.</summary>
+    /// <summary>Whether <see cref="Advance"/> may be called: there was a pass before, no slot is at the cache's capacity,
+    /// and the cache's memory, the weights and the adapters have not changed since. Otherwise use <see cref="Begin"/>.
+    /// That every slot has a block for the token is the caller's business.</summary>
     bool CanAdvance { get; }
 
     /// <summary>Queues another pass over the same sequences; each one's new token is the most likely one of the

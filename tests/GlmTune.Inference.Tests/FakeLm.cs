@@ -42,16 +42,13 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
     /// <summary>Passes that were queued so.</summary>
     public int QueuedAhead { get; private set; }
 
-    /// <summary>Slots for which there is memory.</summary>
-    public int MaxSlots { get; set; } = int.MaxValue;
-
     /// <summary>Sequences of each pass.</summary>
     public List<int> PassSizes { get; } = [];
 
     /// <summary>New tokens of each pass.</summary>
     public List<int> PassTokens { get; } = [];
 
-    /// <summary>Largest number of slots times capacity so far.</summary>
+    /// <summary>Tokens for which the largest cache so far had blocks.</summary>
     public int LargestCache { get; private set; }
 
     /// <summary>Answers the token that <paramref name="next"/> gives, without doubt.</summary>
@@ -70,18 +67,15 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
             Decodes = decodes,
         };
 
-    public KvCache NewCache(int slots, int capacity)
-    {
-        var cache = new KvCache(1, slots, capacity + VirtualTokens, 1, 1, ScalarType.Float32, CPU);
-        cache.Keys(0).narrow(1, 0, VirtualTokens).FillInPlace(-1);
-        return cache;
-    }
+    public KvCache NewCache(int blocks, int slots, int capacity) =>
+        new([CPU], blocks, slots, capacity, 1, 1, ScalarType.Float32);
 
-    public void StartSlot(KvCache cache, int slot, ServedAdapter? adapter)
+    public void WritePrefix(KvCache cache, IReadOnlyList<int> blocks, ServedAdapter? adapter)
     {
-        if (slot >= MaxSlots)
+        using var prefix = TensorCreation.Full([2, VirtualTokens, 1, 1], -1);
+        if (VirtualTokens > 0)
         {
-            throw new InsufficientMemoryException($"no memory for slot {slot}");
+            cache.WriteStart(0, blocks, prefix);
         }
     }
 
@@ -99,15 +93,14 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
         cache!.Store(0, ids, ids);
         PassSizes.Add(sequences.Count);
         PassTokens.Add(tokenIds.Length);
-        LargestCache = Math.Max(LargestCache, cache.Cache.Slots * cache.Cache.Capacity);
+        LargestCache = Math.Max(LargestCache, (cache.Cache.Blocks - 1) * CachedBlocks.Tokens);
         var rows = new List<Tensor>();
         for (var i = 0; i < sequences.Count; i++)
         {
             var length = cache.Lengths[i].item<long>();
             var held = cache
-                .Cache.Keys(0)[cache.Slots[i].item<long>()]
-                .view(-1)
-                .narrow(0, 0, length)
+                .Cache.ReadStart(0, (int)cache.Slots[i].item<long>(), (int)length)[0]
+                .contiguous()
                 .data<float>()
                 .ToArray();
             Assert.All(held.Take(VirtualTokens), value => Assert.Equal(-1, value));

@@ -43,7 +43,10 @@ internal static class KernelTwins
             ["attention, prefix of equal rows"] = (check, sizes) =>
                 Attention(check, sizes with { VirtualTokens = 32 }, [96, 96, 96], withPrefix: true),
             ["cached attention, decode"] = (check, sizes) => CachedAttention(check, sizes, [1, 1, 1, 1, 1]),
+            ["cached attention, decode of uneven rows"] = (check, sizes) =>
+                CachedAttention(check, sizes, [1, 1, 1, 1, 1], uneven: true),
             ["cached attention, prefill"] = (check, sizes) => CachedAttention(check, sizes, [4, 1, 9, 2, 3]),
+            ["cached attention, decode and prefill"] = (check, sizes) => CachedAttention(check, sizes, [1, 1, 7, 2, 3]),
             ["swiglu"] = SwiGlu,
             ["dropout"] = Dropout,
             ["low rank"] = LowRank,
@@ -146,21 +149,22 @@ internal static class KernelTwins
     {
         var heads = sizes.Heads;
         var (fused, cosine, sine) = Rows(check, sizes.Tokens, heads);
-        var capacity = (2 * sizes.Tokens) + 3;
         var slots = check.RandomIndex(4, sizes.Tokens);
         var places = TensorCreation.Range(sizes.Tokens, device: check.Device).Multiply(2);
-        Tensor Cache(ScalarType type) => zeros([4, capacity, heads.KeyValueHeads, heads.HeadDim], type, check.Device);
-        var (rows, keys, values) = (fused.clone(), Cache(check.Type), Cache(check.Type));
-        var (wideRows, wideKeys, wideValues) = (
-            TwinCheck.Wide(fused),
-            Cache(ScalarType.Float64),
-            Cache(ScalarType.Float64)
-        );
-        check.Kernels.RotateAndCache(rows, cosine, sine, heads, keys, values, slots, places);
-        check.Reference.RotateAndCache(wideRows, cosine, sine, heads, wideKeys, wideValues, slots, places);
+        var random = check.RandomBlocks(slots: 4, (2 * sizes.Tokens) + 3, heads);
+        CachedBlocks Empty(ScalarType type) =>
+            random with
+            {
+                Keys = zeros(random.Keys.shape, type, check.Device),
+                Values = zeros(random.Keys.shape, type, check.Device),
+            };
+        var (rows, cache) = (fused.clone(), Empty(check.Type));
+        var (wideRows, wideCache) = (TwinCheck.Wide(fused), Empty(ScalarType.Float64));
+        check.Kernels.RotateAndCache(rows, cosine, sine, heads, cache, slots, places);
+        check.Reference.RotateAndCache(wideRows, cosine, sine, heads, wideCache, slots, places);
         check.Compare("rows", wideRows, rows, 2);
-        check.Compare("keys", wideKeys, keys, 2);
-        check.Compare("values", wideValues, values);
+        check.Compare("keys", wideCache.Keys, cache.Keys, 2);
+        check.Compare("values", wideCache.Values, cache.Values);
     }
 
     private static void Attention(TwinCheck check, Sizes sizes, int[] lengths, bool withPrefix)
@@ -223,34 +227,25 @@ internal static class KernelTwins
         check.Compare("tape left over", zeros(1, ScalarType.Float64), tensor(new[] { (float)tape.Count }));
     }
 
-    private static void CachedAttention(TwinCheck check, Sizes sizes, int[] added)
+    private static void CachedAttention(TwinCheck check, Sizes sizes, int[] added, bool uneven = false)
     {
         var heads = sizes.Heads;
         using var sequences = Sequences(added, check.Device);
-        var longest = sizes.Lengths.Max() + added.Max() + 60;
+        var longest = sizes.Lengths.Max() + added.Max() + 60 + (uneven ? 1200 : 0);
         var lengths = added
-            .Select((count, i) => (long)Math.Min(longest, count + (i * longest / added.Length)))
+            .Select((count, i) => uneven ? count + i : Math.Min(longest, count + (i * longest / added.Length)))
             .ToArray();
         lengths[^1] = longest;
-        var cacheShape = new long[] { added.Length + 2, longest + 3, heads.KeyValueHeads, heads.HeadDim };
-        var (keys, values) = (check.Random(cacheShape), check.Random(cacheShape));
+        var cache = check.RandomBlocks(added.Length + 2, longest + 3, heads);
         var fused = check.Random(sequences.Tokens, heads.FusedWidth);
         var slots = tensor(
                 Enumerable.Range(0, added.Length).Select(i => (long)((i + 2) % (added.Length + 2))).ToArray()
             )
             .to(check.Device);
-        var device = tensor(lengths).to(check.Device);
-        var expected = check.Reference.CachedAttention(
-            TwinCheck.Wide(fused),
-            heads,
-            sequences,
-            TwinCheck.Wide(keys),
-            TwinCheck.Wide(values),
-            slots,
-            device,
-            longest
-        );
-        var actual = check.Kernels.CachedAttention(fused, heads, sequences, keys, values, slots, device, longest);
+        var device = tensor(Array.ConvertAll(lengths, length => (long)length)).to(check.Device);
+        using var cached = new CachedSequences(sequences, lengths, slots, device);
+        var expected = check.Reference.CachedAttention(TwinCheck.Wide(fused), heads, TwinCheck.Wide(cache), cached);
+        var actual = check.Kernels.CachedAttention(fused, heads, cache, cached);
         check.Compare("output", expected, actual, Loose(check));
     }
 

@@ -32,6 +32,15 @@ internal sealed class TwinCheck : IDisposable
     /// <summary>Normal random numbers in float32.</summary>
     public Tensor RandomSingle(params long[] shape) => randn(shape, generator: generator).to(Device);
 
+    /// <summary>A cache of random numbers, whose slots have their blocks in random order.</summary>
+    public CachedBlocks RandomBlocks(int slots, int capacity, HeadLayout heads)
+    {
+        var each = CachedBlocks.For(capacity);
+        long[] shape = [1 + (slots * each), CachedBlocks.Tokens, heads.KeyValueHeads, heads.HeadDim];
+        var order = randperm(slots * each, generator: generator).Add(1).to(ScalarType.Int32).to(Device);
+        return new(Random(shape), Random(shape), order.view(slots, each));
+    }
+
     public Tensor RandomIndex(long limit, params long[] shape) =>
         randint(0, limit, shape, dtype: ScalarType.Int64, generator: generator).to(Device);
 
@@ -39,6 +48,13 @@ internal sealed class TwinCheck : IDisposable
     public Tensor Poison(ScalarType type, params long[] shape) => TensorCreation.Full(shape, 12345.0, type, Device);
 
     public static Tensor Wide(Tensor x) => x.to(ScalarType.Float64);
+
+    public static CachedBlocks Wide(CachedBlocks cache) =>
+        cache with
+        {
+            Keys = Wide(cache.Keys),
+            Values = Wide(cache.Values),
+        };
 
     /// <summary>Notes how far <paramref name="actual"/> is from the truth, in units of its type's rounding.</summary>
     /// <param name="what">Name of the value.</param>

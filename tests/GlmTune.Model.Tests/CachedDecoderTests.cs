@@ -82,7 +82,7 @@ public class CachedDecoderTests
                 : [3, 0, 1, 2];
             if (rows.Max(row => lengths[row]) + model.VirtualTokens == cache.Capacity)
             {
-                cache.Rearrange([.. Enumerable.Range(0, 6)], cache.Capacity + 16);
+                cache.Widen(cache.Capacity + 16);
             }
 
             decoder.Begin([
@@ -162,7 +162,7 @@ public class CachedDecoderTests
         Assert.Throws<InvalidOperationException>(decoder.Advance);
         TensorAssert.Close(bare, Decoded(), 1e-12, "without");
         Assert.True(decoder.CanAdvance);
-        cache.Rearrange([0], 32);
+        cache.Widen(32);
         Assert.False(decoder.CanAdvance);
         using var dora = Lora.Attach(model, new LoraOptions { UseDora = true });
         dora.Initialize(1);
@@ -183,11 +183,11 @@ public class CachedDecoderTests
         Assert.Throws<InvalidOperationException>(() => decoder.Logits);
         Assert.Throws<ArgumentException>(() => decoder.Begin([]));
         Assert.Contains(
-            "5 tokens does not fit the cache of 4",
-            Assert.Throws<ArgumentException>(() => decoder.Begin([new DecodeRow(1, 0, 4)])).Message,
+            "17 tokens does not fit the cache of 16",
+            Assert.Throws<ArgumentException>(() => decoder.Begin([new DecodeRow(1, 0, 16)])).Message,
             StringComparison.Ordinal
         );
-        decoder.Begin([new DecodeRow(1, 0, 3)]);
+        decoder.Begin([new DecodeRow(1, 0, 15)]);
         Assert.False(decoder.CanAdvance);
         Assert.Throws<InvalidOperationException>(decoder.Advance);
         Assert.Single(decoder.Argmax());
@@ -323,7 +323,7 @@ public class CachedDecoderTests
 
         Run(0, 20);
         Assert.Equal(1, decoder.CaptureCount);
-        cache.Rearrange([0, 1, 2, 3, 0], 1500);
+        cache.Widen(1500);
         Run(20, 20);
         Assert.Equal(2, decoder.CaptureCount);
         Run(500, 30); // Beyond 512 attention is cut into other parts.

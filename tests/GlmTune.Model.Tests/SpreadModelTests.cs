@@ -63,8 +63,8 @@ public class SpreadModelTests
             before = [.. before.Zip(added, (a, b) => a + b)];
             if (pass == 1)
             {
-                cache.Rearrange([0, 1, 2], 80);
-                spreadCache.Rearrange([0, 1, 2], 80);
+                cache.Widen(80);
+                spreadCache.Widen(80);
             }
         }
     }

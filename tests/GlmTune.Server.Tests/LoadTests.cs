@@ -77,7 +77,7 @@ public sealed class LoadTests(NanoServer nano, ITestOutputHelper output)
             {
                 Device = "cpu",
                 Type = "float32",
-                Limits = new GenerationLimits { Slots = 1, KeptAnswers = 0 },
+                Limits = new GenerationLimits { Slots = 1, KeepsAnswers = false },
             }
         );
         var answers = new Dictionary<string, Expected>();

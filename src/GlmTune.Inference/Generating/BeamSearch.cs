@@ -29,6 +29,8 @@ internal sealed class BeamSearch : IDisposable
     private readonly int promptLength;
     private List<Running> running;
     private List<Beam> done = [];
+    private readonly BlockStore store = new(keeps: false);
+    private List<int>[] tables = []; // The blocks of each beam.
     private KvCache? cache;
     private IDecoder? decoder;
     private int length;
@@ -118,12 +120,19 @@ internal sealed class BeamSearch : IDisposable
 
     private void Start()
     {
-        cache = model.NewCache(settings.Beams, promptLength + Math.Min(row.MaxTokens, FirstRoom));
-        decoder = model.NewDecoder(cache, vocabularySize);
-        for (var slot = 0; slot < cache.Slots; slot++)
+        var tokens = virtualTokens + promptLength + Math.Min(row.MaxTokens, FirstRoom);
+        var blocks = 1 + CachedBlocks.For(tokens) + (settings.Beams * (1 + CachedBlocks.For(FirstRoom)));
+        cache = model.NewCache(blocks, settings.Beams, tokens);
+        store.Grow(blocks);
+        tables = [.. Enumerable.Range(0, settings.Beams).Select(_ => new List<int>())];
+        for (var left = CachedBlocks.For(virtualTokens + promptLength); left > 0; left--)
         {
-            model.StartSlot(cache, slot, adapter);
+            tables[0].Add(store.Take());
         }
+
+        SetTables();
+        model.WritePrefix(cache, tables[0], adapter);
+        decoder = model.NewDecoder(cache, vocabularySize);
     }
 
     private bool IsOver(Candidate best) =>
@@ -217,34 +226,88 @@ internal sealed class BeamSearch : IDisposable
             .data<float>()
             .ToArray();
 
+    // Room for each beam's next token.
     private void MakeRoom(int tokens)
     {
-        if (tokens + virtualTokens > cache!.Capacity)
+        var needed = CachedBlocks.For(tokens + virtualTokens);
+        if (needed * CachedBlocks.Tokens > cache!.Capacity)
         {
-            cache.Rearrange(
-                [.. Enumerable.Range(0, cache.Slots)],
-                cache.Capacity + Math.Max(FirstRoom, cache.Capacity / 2)
-            );
+            cache.Resize(cache.Blocks, cache.Slots, cache.Capacity + Math.Max(FirstRoom, cache.Capacity / 2));
         }
+
+        foreach (var table in tables.Where(table => table.Count > 0))
+        {
+            while (table.Count < needed)
+            {
+                table.Add(Take());
+            }
+        }
+
+        SetTables();
     }
 
-    // Slot i receives the content of slot order[i].
+    // Beam i takes over the tokens of beam order[i]: blocks are shared, and a block that is not full is copied for all
+    // but one, because each will write to it.
     private void Reorder(int[] order, int tokens)
     {
-        if (order.Index().All(slot => slot.Item == slot.Index))
+        if (
+            order.Index().All(slot => slot.Item == slot.Index)
+            && tables.Count(table => table.Count > 0) == order.Length
+        )
         {
             return;
         }
 
-        using var scope = NewDisposeScope();
-        var index = tensor(Array.ConvertAll(order, beam => (long)beam));
-        for (var layer = 0; layer < model.Config.LayerCount; layer++)
+        var next = Array.ConvertAll(order, beam => tables[beam].ToList());
+        foreach (var block in next.SelectMany(table => table))
         {
-            using var inner = NewDisposeScope();
-            foreach (var stored in (Tensor[])[cache!.Keys(layer), cache.Values(layer)])
+            store.Share(block);
+        }
+
+        foreach (var block in tables.SelectMany(table => table))
+        {
+            store.Release(block);
+        }
+
+        List<(int From, int To)> copies = [];
+        var full = (virtualTokens + tokens) / CachedBlocks.Tokens;
+        foreach (var table in next)
+        {
+            for (var index = full; index < table.Count; index++)
             {
-                var held = stored.narrow(1, virtualTokens, tokens);
-                held.narrow(0, 0, order.Length).copy_(held.index_select(0, index.to(stored.device)));
+                if (store.UsersOf(table[index]) > 1)
+                {
+                    var own = Take();
+                    copies.Add((table[index], own));
+                    store.Release(table[index]);
+                    table[index] = own;
+                }
+            }
+        }
+
+        tables = [.. next, .. Enumerable.Range(0, settings.Beams - next.Length).Select(_ => new List<int>())];
+        SetTables();
+        cache!.Copy(copies);
+    }
+
+    private int Take()
+    {
+        if (store.Available == 0)
+        {
+            cache!.Resize(2 * cache.Blocks, cache.Slots, cache.Capacity);
+            store.Grow(cache.Blocks);
+        }
+
+        return store.Take();
+    }
+
+    private void SetTables()
+    {
+        foreach (var (slot, table) in tables.Index())
+        {
+            foreach (var (index, block) in table.Index())
+            {
+                cache!.SetBlock(slot, index, block);
             }
         }
     }

@@ -9,11 +9,14 @@ namespace GlmTune.Inference;
 /// <summary>Continuous batching: between any two passes, finished rows leave and waiting rows enter.</summary>
 /// <remarks>A pass processes either prompts, up to a limit of tokens, or one token of every row. While every row needs
 /// only the most likely token, the next pass is queued before the results of this one are read; a row that turns out to
-/// have ended then produces one unused token. When the cache would exceed its limit, the row that entered
-/// last goes back to waiting, and its tokens are processed again later. Of waiting rows with equal tokens, one is
-/// processed: its logits are used for the others too, and its keys and values are copied. Not thread-safe.</remarks>
+/// have ended then produces one unused token. When the cache has no block left, the row that entered last goes
+/// back to waiting, and its tokens are processed again later. Of waiting rows with equal tokens, one is processed: its
+/// logits are used for the others too, and its blocks are shared. Not thread-safe.</remarks>
 internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, GenerationLimits limits) : IDisposable
 {
+    // Tokens for which a row waits until an equal one has been processed.
+    private const int WorthSharing = 16;
+
     private readonly BatchCache cache = new(model, limits);
     private readonly LinkedList<GenerationRow> waiting = [];
     private readonly List<GenerationRow> active = []; // In order of entry.
@@ -27,8 +30,11 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     /// <summary>Whether there is any work.</summary>
     public bool HasWork => active.Count + waiting.Count > 0;
 
-    /// <summary>Number of rows in the batch and waiting.</summary>
+    /// <summary>Rows in the batch and waiting.</summary>
     public IEnumerable<GenerationRow> Rows => active.Concat(waiting);
+
+    /// <summary>Number of blocks of the cache that rows use.</summary>
+    public int UsedBlocks => cache.UsedBlocks - cache.PrefixBlocks;
 
     /// <summary>Appends a row to the waiting queue.</summary>
     public void Add(GenerationRow row) => waiting.AddLast(row);
@@ -40,12 +46,9 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         {
             waiting.Remove(row);
         }
-        else
-        {
-            cache.Keep(row);
-        }
 
-        if (!HasWork && !cache.HasKept)
+        cache.Leave(row);
+        if (!HasWork && !limits.KeepsAnswers)
         {
             DropCache();
         }
@@ -120,9 +123,11 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
 
         inPass = null;
         Admit();
-        cache.MakeRoom(active, row => waiting.AddFirst(row));
+        cache.MakeRoom(active);
+        Enter();
         var sharing = FindSharing();
         var (rows, added) = Plan(sharing);
+        (rows, added) = Reserve(rows, added);
         inPass = rows;
         decoder ??= model.NewDecoder(cache.Memory, vocabularySize);
         if (decoder is not { IsUsable: true } || added.Exists(count => count > 1))
@@ -166,6 +171,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             if (active.Contains(row))
             {
                 row.Cached++;
+                cache.Record(row);
                 choices.Add(
                     NextToken.Select(row, () => row.Accept(Sampler.Checked(tokens[i].Id, tokens[i].Logit)))!.Value
                 );
@@ -186,11 +192,13 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         {
             failed = [.. active.Where(row => row.Slot < 0)];
             failed = failed.Length > 0 ? failed : [.. active.TakeLast(1)];
-            active.RemoveAll(failed.Contains);
             foreach (var row in active.AsEnumerable().Reverse())
             {
                 row.Leave();
-                waiting.AddFirst(row);
+                if (!failed.Contains(row))
+                {
+                    waiting.AddFirst(row);
+                }
             }
 
             active.Clear();
@@ -200,6 +208,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         {
             failed = [.. inPass.Where(active.Contains)];
             failed = forMemory && failed.Length > 1 ? [failed.MaxBy(row => row.Tokens.Count)!] : failed;
+            Array.ForEach(failed, cache.Leave);
             active.RemoveAll(failed.Contains);
             ahead = null;
             decoder?.Dispose();
@@ -212,11 +221,11 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     // Whether another pass over the same rows is worthwhile and possible: all are still present and have room, most
     // continue, nobody waits for a slot that one of them would free, and the decoder's state is unchanged.
     private bool CanContinue(List<GenerationRow> rows) =>
-        (waiting.Count == 0 || active.Count == limits.Slots)
-        && rows.TrueForAll(row =>
-            active.Contains(row) && model.VirtualTokensOf(row.Adapter) + row.Tokens.Count + 1 <= cache.Memory.Capacity
-        )
+        (waiting.First is not { Value: var next } || active.Count == limits.Slots || !cache.CanHold(next, active))
+        && rows.Count == active.Count
+        && rows.TrueForAll(active.Contains)
         && rows.Count(row => row.Left > 1) * 2 > rows.Count
+        && rows.TrueForAll(row => cache.TryReserve(row, row.Tokens.Count + 1))
         && decoder!.CanAdvance;
 
     // Rows that are not processed themselves because another row has the same tokens and is further ahead, with that
@@ -224,7 +233,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     private Dictionary<GenerationRow, GenerationRow> FindSharing()
     {
         var sharing = new Dictionary<GenerationRow, GenerationRow>();
-        if (!active.Exists(row => row.Pending >= BatchCache.WorthCopying))
+        if (!active.Exists(row => row.Pending >= WorthSharing))
         {
             return sharing;
         }
@@ -236,7 +245,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
             {
                 read.Add(row);
             }
-            else if (row.Pending >= BatchCache.WorthCopying)
+            else if (row.Pending >= WorthSharing)
             {
                 sharing.Add(row, other);
             }
@@ -253,11 +262,15 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
     )
     {
         var ready = rows.Index().Where(row => row.Item.Pending == 0).ToList();
-        foreach (var (row, other) in sharing.Where(pair => pair.Value.Pending == 0))
+        if (sharing.Count > 0)
         {
-            cache.Memory.CopyStart(other.Slot, row.Slot, model.VirtualTokensOf(row.Adapter) + row.Tokens.Count);
-            row.TakeOver();
-            ready.Add((rows.IndexOf(other), row));
+            var shared = sharing.Where(pair =>
+                pair.Value.Pending == 0 && rows.Contains(pair.Value) && active.Contains(pair.Key)
+            );
+            foreach (var row in cache.Share(shared.Select(pair => (pair.Key, pair.Value))))
+            {
+                ready.Add((rows.IndexOf(sharing[row]), row));
+            }
         }
 
         return [.. ready];
@@ -273,7 +286,14 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         var left = prefill ? limits.PassTokens : int.MaxValue;
         foreach (var row in read.Where(row => !prefill || row.Pending > 1))
         {
+            cache.TakeKnown(row);
             var count = Math.Min(row.Pending, left);
+            if (count < row.Pending && rows.Count > 0)
+            {
+                // What it would begin, the rows before it may spare it.
+                count = cache.UpToWholeBlock(row, count);
+            }
+
             if (count == 0)
             {
                 break;
@@ -312,19 +332,65 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         );
     }
 
-    private static void Advance(List<GenerationRow> rows, List<int> added)
+    private void Advance(List<GenerationRow> rows, List<int> added)
     {
         foreach (var (row, count) in rows.Zip(added))
         {
             row.Cached += count;
+            cache.Record(row);
         }
+    }
+
+    // Gives a place in the cache to rows that have none; where there is no memory, the newest wait.
+    private void Enter()
+    {
+        foreach (var row in active.Where(row => row.Slot < 0).ToList())
+        {
+            if (!cache.TryEnter(row))
+            {
+                if (row == active[0])
+                {
+                    throw new InsufficientMemoryException("The cache has no room for the prefix of a row.");
+                }
+
+                for (var first = active.IndexOf(row); active.Count > first; )
+                {
+                    Preempt(active[^1]);
+                }
+
+                return;
+            }
+        }
+    }
+
+    // Blocks for the tokens of a pass, in the order of entry. Where none are left, the row that entered last makes room;
+    // the first can always go on.
+    private (List<GenerationRow> Rows, List<int> Added) Reserve(List<GenerationRow> rows, List<int> added)
+    {
+        foreach (var (row, count) in rows.Zip(added).OrderBy(pair => active.IndexOf(pair.First)).ToList())
+        {
+            while (active.Contains(row) && !cache.TryReserve(row, row.Cached + count, force: active.Count == 1))
+            {
+                Preempt(active[^1]);
+            }
+        }
+
+        var kept = rows.Zip(added).Where(pair => active.Contains(pair.First)).ToList();
+        return ([.. kept.Select(pair => pair.First)], [.. kept.Select(pair => pair.Second)]);
+    }
+
+    private void Preempt(GenerationRow row)
+    {
+        active.Remove(row);
+        cache.Leave(row);
+        waiting.AddFirst(row);
     }
 
     private void Admit()
     {
         while (waiting.First is { Value: var row } && active.Count < limits.Slots)
         {
-            if (active.Count > 0 && !cache.Fits([.. active, row]))
+            if (active.Count > 0 && !cache.CanHold(row, active))
             {
                 return;
             }

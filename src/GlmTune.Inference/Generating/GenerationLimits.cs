@@ -15,10 +15,14 @@ public sealed record GenerationLimits
     /// <summary>Maximum prompt tokens per pass; longer prompts are split. Default: 4096.</summary>
     public int PassTokens { get; init; } = 4096;
 
-    /// <summary>Maximum number of finished answers whose keys and values stay in the cache, so that a continued
-    /// conversation is not processed again. The least recently used is evicted first, earlier if
-    /// <see cref="CacheBytes"/> are needed. 0 keeps none. Default: 16.</summary>
-    public int KeptAnswers { get; init; } = 16;
+    /// <summary>Whether keys and values of finished answers stay in the cache until their memory is needed, so that a
+    /// continued conversation, or a prompt with the same beginning, is not processed again. The least recently used go
+    /// first. Default: true.</summary>
+    public bool KeepsAnswers { get; init; } = true;
+
+    /// <summary>Whether the whole cache is allocated at once, as a server that has its device for itself does. Otherwise
+    /// it grows as needed. Default: false.</summary>
+    public bool ReservesCache { get; init; }
 
     /// <summary>These limits with a cache that fits into memory: at most four fifths of what is free, because passes
     /// also need memory.</summary>
@@ -32,7 +36,6 @@ public sealed record GenerationLimits
         ArgumentOutOfRangeException.ThrowIfLessThan(Slots, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(CacheBytes, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(PassTokens, 1);
-        ArgumentOutOfRangeException.ThrowIfNegative(KeptAnswers);
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxLength ?? 1, 1);
     }
 }

@@ -7,6 +7,7 @@ namespace GlmTune.Inference;
 internal sealed class GenerationRow
 {
     private readonly List<GeneratedToken> generated = [];
+    private bool hasLeft;
 
     /// <exception cref="ArgumentException">The prompt is empty, contains invalid token ids, or is too long; or options
     /// are out of range.</exception>
@@ -65,14 +66,17 @@ internal sealed class GenerationRow
     /// <summary>Token ids of the prompt and the answer so far.</summary>
     public List<int> Tokens => Sampler.Tokens;
 
+    /// <summary>Its place in the cache.</summary>
+    public RowBlocks Place { get; } = new();
+
     /// <summary>Cache slot of its keys and values; −1 while it waits.</summary>
-    public int Slot { get; set; } = -1;
+    public int Slot => Place.Slot;
 
     /// <summary>How many of <see cref="Tokens"/> are in the cache.</summary>
     public int Cached { get; set; }
 
-    /// <summary>Number of prompt tokens taken over from another row when it first entered; null before that.</summary>
-    public int? Reused { get; private set; }
+    /// <summary>Number of prompt tokens taken over from other rows.</summary>
+    public int Reused { get; private set; }
 
     /// <summary>Number of tokens to process before the next one can be selected.</summary>
     public int Pending => Tokens.Count - Cached;
@@ -92,22 +96,27 @@ internal sealed class GenerationRow
     /// <summary>Token ids of the answer so far.</summary>
     public GeneratedAnswer Answer => new(Index, generated);
 
-    /// <summary>Assigns a slot, with the tokens that it already contains.</summary>
-    /// <param name="slot">The slot.</param>
-    /// <param name="cached">Number of its first tokens already in the slot.</param>
-    public void Enter(int slot, int cached) => (Slot, Cached, Reused) = (slot, cached, Reused ?? cached);
-
     /// <summary>Whether another row has the same preceding tokens and the same adapter.</summary>
     public bool IsAlike(GenerationRow other) =>
         Adapter == other.Adapter
         && Tokens.Count == other.Tokens.Count
         && CollectionsMarshal.AsSpan(Tokens).SequenceEqual(CollectionsMarshal.AsSpan(other.Tokens));
 
-    /// <summary>Records that its slot contains all its tokens, copied from an equal row that was processed.</summary>
-    public void TakeOver() => (Cached, Reused) = (Tokens.Count, generated.Count == 0 ? Tokens.Count : Reused);
+    /// <summary>Records that its first tokens are in the cache, because other rows were processed. Those of its own,
+    /// which it finds again after it had to leave, do not count as taken over.</summary>
+    /// <param name="tokens">Number of its tokens in the cache now.</param>
+    public void TakeOver(int tokens)
+    {
+        Reused += generated.Count == 0 && !hasLeft ? tokens - Cached : 0;
+        Cached = tokens;
+    }
 
-    /// <summary>Removes it from its slot.</summary>
-    public void Leave() => (Slot, Cached) = (-1, 0);
+    /// <summary>Records that it has no place in the cache any more.</summary>
+    public void Leave()
+    {
+        (Place.Slot, Cached, hasLeft) = (-1, 0, true);
+        Place.Blocks.Clear();
+    }
 
     /// <summary>Samples the next token.</summary>
     /// <param name="logits">Logits of all tokens that may be generated; modified by the call.</param>
@@ -140,7 +149,7 @@ internal sealed class GenerationRow
             : null;
         var token = new GeneratedToken(id, finish)
         {
-            CachedTokens = Reused ?? 0,
+            CachedTokens = Reused,
             LogProbability = logProbability,
             TopProbabilities = top,
         };

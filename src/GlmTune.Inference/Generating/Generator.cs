@@ -108,7 +108,7 @@ internal sealed class Generator
     )
     {
         // It ends with its last answer.
-        using var queue = NewQueue(Limits with { KeptAnswers = 0 });
+        using var queue = NewQueue(Limits with { KeepsAnswers = false });
         using var source = requests.GetEnumerator();
         var (count, more) = (0, true);
         while (true)

@@ -133,11 +133,10 @@ internal sealed class CudaKernels : LayerKernels
         Tensor cosine,
         Tensor sine,
         HeadLayout heads,
-        Tensor keys,
-        Tensor values,
+        CachedBlocks cache,
         Tensor slots,
         Tensor positions
-    ) => rotary.RotateAndCache(fused, cosine, sine, heads, keys, values, slots, positions);
+    ) => rotary.RotateAndCache(fused, cosine, sine, heads, cache, slots, positions);
 
     /// <inheritdoc/>
     public override Tensor Attention(
@@ -161,16 +160,27 @@ internal sealed class CudaKernels : LayerKernels
     public override Tensor CachedAttention(
         Tensor fused,
         HeadLayout heads,
-        SequenceLayout sequences,
-        Tensor keys,
-        Tensor values,
-        Tensor slots,
-        Tensor lengths,
-        int longest
-    ) =>
-        sequences.Longest == 1
-            ? decode.Attention(fused, heads, sequences, keys, values, slots, lengths, longest)
-            : attention.Prefill(fused, heads, sequences, keys, values, slots, lengths, longest);
+        CachedBlocks cache,
+        CachedSequences sequences
+    )
+    {
+        if (sequences.Several is null)
+        {
+            return decode.Attention(fused, heads, cache, sequences);
+        }
+
+        if (sequences.Singles == 0)
+        {
+            return attention.Prefill(fused, heads, cache, sequences);
+        }
+
+        using var scope = NewDisposeScope();
+        return cat([
+                decode.Attention(fused, heads, cache, sequences),
+                attention.Prefill(fused, heads, cache, sequences),
+            ])
+            .MoveToOuterDisposeScope();
+    }
 
     /// <inheritdoc/>
     public override Tensor SwiGlu(Tensor gateUp) => activation.SwiGlu(gateUp);

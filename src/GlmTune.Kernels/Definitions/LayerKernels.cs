@@ -62,18 +62,15 @@ internal abstract partial class LayerKernels
     /// <param name="cosine">As for <see cref="Rotate"/>.</param>
     /// <param name="sine">As for <see cref="Rotate"/>.</param>
     /// <param name="heads">How a row is divided into heads.</param>
-    /// <param name="keys">[slots, capacity, K, D]; written to.</param>
-    /// <param name="values">[slots, capacity, K, D]; written to.</param>
+    /// <param name="cache">Blocks of the cache; written to.</param>
     /// <param name="slots">Slot of each token's sequence, int64 [N].</param>
-    /// <param name="positions">Position of each token in its slot (cached tokens before it), int64 [N], below
-    /// capacity.</param>
+    /// <param name="positions">Position of each token in its slot (cached tokens before it), int64 [N].</param>
     public abstract void RotateAndCache(
         Tensor fused,
         Tensor cosine,
         Tensor sine,
         HeadLayout heads,
-        Tensor keys,
-        Tensor values,
+        CachedBlocks cache,
         Tensor slots,
         Tensor positions
     );
@@ -114,23 +111,14 @@ internal abstract partial class LayerKernels
     /// cache.</summary>
     /// <param name="fused">Rotated rows of the new tokens [N, (H + 2K)·D]; only the queries are read.</param>
     /// <param name="heads">How a row is divided into heads.</param>
-    /// <param name="sequences">Which new tokens belong to which sequence.</param>
-    /// <param name="keys">Cached keys [slots, capacity, K, D].</param>
-    /// <param name="values">Cached values [slots, capacity, K, D].</param>
-    /// <param name="slots">The slot of each sequence, int64 [sequences].</param>
-    /// <param name="lengths">Cached tokens of each sequence, including the new ones, int64 [sequences]; new token t of
-    /// n sees the first length − n + t + 1.</param>
-    /// <param name="longest">The largest of <paramref name="lengths"/>, known on the host.</param>
+    /// <param name="cache">Blocks of the cache.</param>
+    /// <param name="sequences">The sequences, and how many tokens each has in the cache.</param>
     /// <returns>Attention output [N, H·D].</returns>
     public abstract Tensor CachedAttention(
         Tensor fused,
         HeadLayout heads,
-        SequenceLayout sequences,
-        Tensor keys,
-        Tensor values,
-        Tensor slots,
-        Tensor lengths,
-        int longest
+        CachedBlocks cache,
+        CachedSequences sequences
     );
 
     /// <summary>silu(gate) · up, where a row is [gate, up].</summary>

@@ -75,12 +75,40 @@ internal static class PlainAttention
     }
 
     /// <inheritdoc cref="LayerKernels.CachedAttention"/>
-    public static Tensor Cached(
+    public static Tensor Cached(Tensor fused, HeadLayout heads, CachedBlocks cache, CachedSequences sequences)
+    {
+        using var scope = NewDisposeScope();
+        var (singles, parts) = (sequences.Singles, new List<Tensor>());
+        if (singles > 0)
+        {
+            using var layout = SequenceLayout.OfRows(singles, 1, fused.device);
+            parts.Add(Part(layout, 0, 0, sequences.LongestSingle));
+        }
+
+        if (sequences.Several is { } several)
+        {
+            parts.Add(Part(several, singles, singles, sequences.SeveralKeys!.Longest));
+        }
+
+        return (parts.Count == 1 ? parts[0] : cat([.. parts])).MoveToOuterDisposeScope();
+
+        Tensor Part(SequenceLayout layout, int firstToken, int firstSequence, int longest) =>
+            Cached(
+                fused.narrow(0, firstToken, layout.Tokens),
+                heads,
+                cache,
+                layout,
+                sequences.Slots.narrow(0, firstSequence, layout.Count),
+                sequences.Lengths.narrow(0, firstSequence, layout.Count),
+                longest
+            );
+    }
+
+    private static Tensor Cached(
         Tensor fused,
         HeadLayout heads,
+        CachedBlocks cache,
         SequenceLayout sequences,
-        Tensor keys,
-        Tensor values,
         Tensor slots,
         Tensor lengths,
         int longest
@@ -88,8 +116,8 @@ internal static class PlainAttention
     {
         using var scope = NewDisposeScope();
         var query = SplitQueries(ToBlock(fused, sequences).narrow(2, 0, heads.QueryWidth), heads);
-        var key = keys.narrow(1, 0, longest).index_select(0, slots).transpose(1, 2);
-        var value = values.narrow(1, 0, longest).index_select(0, slots).transpose(1, 2);
+        var blocks = cache.Tables.narrow(1, 0, CachedBlocks.For(longest)).index_select(0, slots).flatten();
+        var (key, value) = (Gathered(cache.Keys), Gathered(cache.Values));
         // New token t of a sequence with n new tokens sees the first length − n + t + 1 cached ones.
         var added = tensor(Enumerable.Range(0, sequences.Count).Select(i => (long)sequences.LengthOf(i)).ToArray())
             .to(fused.device);
@@ -98,6 +126,13 @@ internal static class PlainAttention
         hidden = hidden.unsqueeze(1).unsqueeze(2).expand(-1, 1, heads.GroupSize, -1, -1).flatten(2, 3);
         var probabilities = Softmax(query, key, hidden, heads);
         return FromBlock(MergeHeads(Product(probabilities, value), heads), sequences).MoveToOuterDisposeScope();
+
+        Tensor Gathered(Tensor stored) =>
+            stored
+                .index_select(0, blocks)
+                .view(sequences.Count, -1, heads.KeyValueHeads, heads.HeadDim)
+                .narrow(1, 0, longest)
+                .transpose(1, 2);
     }
 
     private static double Scale(HeadLayout heads) => 1 / Math.Sqrt(heads.HeadDim);

@@ -87,21 +87,39 @@ internal sealed class PlainKernels(string? reason = null) : LayerKernels
         Tensor cosine,
         Tensor sine,
         HeadLayout heads,
-        Tensor keys,
-        Tensor values,
+        CachedBlocks cache,
         Tensor slots,
         Tensor positions
     )
     {
         using var scope = NewDisposeScope();
         Rotate(fused, cosine, sine, heads);
-        var rows = slots.Multiply(keys.shape[1]).Add(positions);
+        var rows = RowsOf(cache, slots, positions);
         var (key, value) = (
             fused.narrow(1, heads.QueryWidth, heads.KeyValueWidth),
             fused.narrow(1, heads.QueryWidth + heads.KeyValueWidth, heads.KeyValueWidth)
         );
-        keys.view(-1, heads.KeyValueWidth).index_copy_(0, rows, key);
-        values.view(-1, heads.KeyValueWidth).index_copy_(0, rows, value);
+        cache.Keys.view(-1, heads.KeyValueWidth).index_copy_(0, rows, key);
+        cache.Values.view(-1, heads.KeyValueWidth).index_copy_(0, rows, value);
+    }
+
+    /// <summary>Rows of tokens in a cache flattened to [blocks · 16, K·D].</summary>
+    /// <param name="cache">The cache.</param>
+    /// <param name="slots">Slot of each token, int64 [N].</param>
+    /// <param name="positions">Position of each token in its slot, int64 [N].</param>
+    /// <returns>int64 [N].</returns>
+    public static Tensor RowsOf(CachedBlocks cache, Tensor slots, Tensor positions)
+    {
+        using var scope = NewDisposeScope();
+        var inBlock = positions.Remainder(CachedBlocks.Tokens);
+        var index = (positions - inBlock).Divide(CachedBlocks.Tokens).to_type(ScalarType.Int64);
+        return cache
+            .Tables.view(-1)
+            .index_select(0, slots.Multiply(cache.Tables.shape[1]).Add(index))
+            .to_type(ScalarType.Int64)
+            .Multiply(CachedBlocks.Tokens)
+            .Add(inBlock)
+            .MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -126,13 +144,9 @@ internal sealed class PlainKernels(string? reason = null) : LayerKernels
     public override Tensor CachedAttention(
         Tensor fused,
         HeadLayout heads,
-        SequenceLayout sequences,
-        Tensor keys,
-        Tensor values,
-        Tensor slots,
-        Tensor lengths,
-        int longest
-    ) => PlainAttention.Cached(fused, heads, sequences, keys, values, slots, lengths, longest);
+        CachedBlocks cache,
+        CachedSequences sequences
+    ) => PlainAttention.Cached(fused, heads, cache, sequences);
 
     /// <inheritdoc/>
     public override Tensor SwiGlu(Tensor gateUp)

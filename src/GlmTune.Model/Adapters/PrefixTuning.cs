@@ -145,7 +145,7 @@ internal sealed class PrefixTuning : IAdapter
             );
             for (var i = 0; i < prefixes.Count; i++)
             {
-                prefixes[i].Value.copy_(stack([cache.Keys(i)[0], cache.Values(i)[0]]));
+                prefixes[i].Value.copy_(cache.ReadStart(i, slot: 0, VirtualTokens));
             }
         }
         finally

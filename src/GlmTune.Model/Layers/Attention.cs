@@ -105,30 +105,20 @@ internal sealed class Attention
     // The cache holds a prefix in its first positions, so nothing is put before the keys here.
     private Tensor AttendCached(Tensor fused, LayerContext context, CacheStep cache)
     {
-        var (keys, values) = (cache.Cache.Keys(layer), cache.Cache.Values(layer));
+        var blocks = cache.Cache.Layer(layer);
         context.Kernels.RotateAndCache(
             fused,
             context.Cosine,
             context.Sine,
             Heads,
-            keys,
-            values,
+            blocks,
             cache.TokenSlots,
             cache.Positions
         );
         // Without GPU kernels the cached keys would first be gathered, which is unnecessary for whole prompts.
         return cache.StartsEmpty && fused.device.type == TorchSharp.DeviceType.CPU
             ? context.Kernels.Attention(fused, Heads, context.Sequences, prefix: null, tape: null)
-            : context.Kernels.CachedAttention(
-                fused,
-                Heads,
-                context.Sequences,
-                keys,
-                values,
-                cache.Slots,
-                cache.Lengths,
-                cache.Longest
-            );
+            : context.Kernels.CachedAttention(fused, Heads, blocks, cache.Sequences);
     }
 
     private Tensor AttendShared(Tensor fused, LayerContext context, AttentionExchange exchange, Tape? tape)

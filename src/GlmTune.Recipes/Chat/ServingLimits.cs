@@ -88,6 +88,7 @@ internal sealed record ServingLimits
         return limits with
         {
             CacheBytes = cache,
+            ReservesCache = true,
             Slots = Slots ?? (int)Math.Clamp(cache / (perToken * TokensPerSlot), 1, MaxSlots),
         };
     }

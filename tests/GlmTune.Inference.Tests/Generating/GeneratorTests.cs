@@ -254,44 +254,6 @@ public class GeneratorTests
     }
 
     [Fact]
-    public void Where_no_room_can_be_made_the_last_to_come_is_given_up_and_the_others_answer_as_alone()
-    {
-        var model = new FakeLm(97, history => [.. Enumerable.Range(0, 97).Select(id => id * history.Sum() % 97f)]);
-        model.MaxSlots = 2;
-        var generator = new Generator(model, 97, new GenerationOptions { EosTokenIds = [], MaxNewTokens = 9 });
-        var expected = Enumerable.Range(1, 2).Select(i => generator.Generate(new([i])).Tokens).ToList();
-        using var queue = generator.NewQueue();
-        var answers = new List<int>[4];
-        var lost = new List<int>();
-        for (var i = 0; i < 4; i++)
-        {
-            queue.Add(generator.NewRow(i, new([1 + (i % 2)])));
-            answers[i] = [];
-            Step();
-        }
-
-        while (queue.HasWork)
-        {
-            Step();
-        }
-
-        Assert.Equal([2, 3], lost);
-        Assert.Equal([expected[0], expected[1], [], []], answers.Select(answer => answer.ToArray()));
-
-        void Step()
-        {
-            try
-            {
-                queue.Step((row, token) => answers[row.Index].Add(token.Id), (_, e) => throw e);
-            }
-            catch (PassFailedException e)
-            {
-                lost.AddRange(e.Rows.Select(row => row.Index));
-            }
-        }
-    }
-
-    [Fact]
     public void No_stop_token_comes_before_the_least_length()
     {
         var generator = new Generator(new FakeLm(5, _ => [9, 1, 2, 3, 1]), 5);
@@ -346,11 +308,11 @@ public class GeneratorTests
             9,
             new Generator(brief, 50, new GenerationOptions { MaxNewTokens = 4000 }).Generate(new([1])).Tokens.Length
         );
-        Assert.Equal(2112, brief.LargestCache);
+        Assert.Equal(2064, brief.LargestCache);
     }
 
     [Fact]
-    public void The_cache_grows_with_the_answer_where_there_is_no_room_for_whole_ones()
+    public void The_cache_stays_within_its_limit_where_there_is_no_room_for_whole_answers()
     {
         var model = FakeLm.Sure(50, history => history.Length < 1000 ? 7 : 0);
         // Room for 1,800 tokens; a token is two float32.
@@ -361,7 +323,7 @@ public class GeneratorTests
             new GenerationLimits { CacheBytes = 1800 * 8 }
         );
         Assert.Equal(999, generator.Generate(new([1])).Tokens.Length);
-        Assert.InRange(model.LargestCache, 1000, 1600);
+        Assert.InRange(model.LargestCache, 1000, 1800);
         var small = FakeLm.Sure(50, history => history.Length < 10 ? 7 : 0);
         Assert.Equal(
             9,
@@ -374,7 +336,7 @@ public class GeneratorTests
                 .Generate(new([1]))
                 .Tokens.Length
         );
-        Assert.Equal(64, small.LargestCache);
+        Assert.Equal(1792, small.LargestCache);
     }
 
     [Theory]

@@ -48,10 +48,11 @@ public class CudaKernelsTests
     }
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(6)]
-    [InlineData(40)]
-    public void A_long_cache_is_attended_to_in_parts_that_are_joined(int multiprocessors)
+    [InlineData(1, false)]
+    [InlineData(6, false)]
+    [InlineData(40, false)]
+    [InlineData(1, true)]
+    public void A_long_cache_is_attended_to_in_parts_that_are_joined(int multiprocessors, bool uneven)
     {
         Assert.SkipWhen(
             EmulatedLauncher.Compiler is null,
@@ -60,31 +61,17 @@ public class CudaKernelsTests
         var heads = new HeadLayout(40, 2, 64, 32); // 20 heads a group: two tiles, the second not full
         var kernels = new CudaKernels(new EmulatedLauncher(multiprocessors), "emulated");
         using var check = new TwinCheck(kernels, ScalarType.BFloat16, CPU);
-        using var sequences = SequenceLayout.OfRows(2, 1, CPU);
-        var (fused, keys, values) = (
-            check.Random(2, heads.FusedWidth),
-            check.Random(3, 700, 2, 64),
-            check.Random(3, 700, 2, 64)
+        var (fused, cache) = (check.Random(2, heads.FusedWidth), check.RandomBlocks(slots: 3, 700, heads));
+        using var sequences = new CachedSequences(
+            tensor(new[] { 2L, 0L }),
+            tensor(new[] { 700L, 3L }),
+            longest: 700,
+            uneven
         );
-        var (slots, lengths) = (tensor(new[] { 2L, 0L }), tensor(new[] { 700L, 3L }));
-        var expected = check.Reference.CachedAttention(
-            TwinCheck.Wide(fused),
-            heads,
-            sequences,
-            TwinCheck.Wide(keys),
-            TwinCheck.Wide(values),
-            slots,
-            lengths,
-            700
-        );
+        var expected = check.Reference.CachedAttention(TwinCheck.Wide(fused), heads, TwinCheck.Wide(cache), sequences);
         for (var repeat = 0; repeat < 2; repeat++)
         {
-            check.Compare(
-                "output",
-                expected,
-                kernels.CachedAttention(fused, heads, sequences, keys, values, slots, lengths, 700),
-                3
-            );
+            check.Compare("output", expected, kernels.CachedAttention(fused, heads, cache, sequences), 3);
         }
 
         Assert.All(check.Results, result => Assert.True(result.Passed, result.ToString()));

@@ -130,22 +130,31 @@ public class AttentionRowsTests
     }
 
     [Fact]
-    public void Cached_sequences_are_found_by_slot()
+    public void Cached_sequences_are_gathered_from_their_blocks()
     {
         using var scope = NewDisposeScope();
-        var (first, used) = (zeros(3, ScalarType.Int32), zeros(2, ScalarType.Int32));
+        var (keys, values) = (randn(6, 16, 2, 8), randn(6, 16, 2, 8));
+        var (gatheredKeys, gatheredValues) = (zeros(30, 16), zeros(30, 16));
         new EmulatedLauncher().Launch(
-            new("attention_rows", "cache_rows", ScalarType.Float32),
+            new("attention_rows", "gather_blocks", ScalarType.Float32),
             new(1),
             256,
-            tensor(new[] { 4L, 1L }),
-            tensor(new[] { 7L, 9L }),
-            first,
-            used,
+            keys,
+            values,
+            tensor(new[] { 3, 1, 0, 0, 5, 0 }),
+            tensor(new[] { 2L, 0L }),
+            tensor(new[] { 0, 9, 30 }),
+            gatheredKeys,
+            gatheredValues,
+            30,
             2,
-            10L
+            2,
+            16
         );
-        Assert.Equal([40, 10], first.data<int>().ToArray()[..2]);
-        Assert.Equal([7, 9], used.data<int>().ToArray());
+        foreach (var (stored, gathered) in ((Tensor, Tensor)[])[(keys, gatheredKeys), (values, gatheredValues)])
+        {
+            var rows = stored.view(6, 16, 16);
+            Assert.True(gathered.Equals(cat([rows[5].narrow(0, 0, 9), rows[3], rows[1].narrow(0, 0, 5)])));
+        }
     }
 }

@@ -136,19 +136,18 @@ public sealed class PlainKernelsTests : IDisposable
     public void Rotation_into_a_cache_stores_rotated_keys_and_plain_values()
     {
         var (fused, angles) = (Random(2, Heads.FusedWidth), Random(2, 2));
-        var (keys, values) = (zeros([3, 5, 2, 8], ScalarType.Float64), zeros([3, 5, 2, 8], ScalarType.Float64));
+        var (keys, values) = (zeros([9, 16, 2, 8], ScalarType.Float64), zeros([9, 16, 2, 8], ScalarType.Float64));
         kernels.RotateAndCache(
             fused,
             angles.cos(),
             angles.sin(),
             Heads,
-            keys,
-            values,
+            new CachedBlocks(keys, values, tensor(new[] { 3, 0, 0, 0, 7, 5 }).view(3, 2)),
             tensor(new[] { 2L, 0L }),
-            tensor(new[] { 4L, 1L })
+            tensor(new[] { 20L, 1L })
         );
-        AssertClose(fused.narrow(1, 32, 16).view(2, 2, 8), stack([keys[2, 4], keys[0, 1]]));
-        AssertClose(fused.narrow(1, 48, 16).view(2, 2, 8), stack([values[2, 4], values[0, 1]]));
+        AssertClose(fused.narrow(1, 32, 16).view(2, 2, 8), stack([keys[5, 4], keys[3, 1]]));
+        AssertClose(fused.narrow(1, 48, 16).view(2, 2, 8), stack([values[5, 4], values[3, 1]]));
         Assert.Equal(2 * 16, keys.count_nonzero().item<long>());
     }
 
@@ -200,36 +199,38 @@ public sealed class PlainKernelsTests : IDisposable
     [Fact]
     public void Cached_attention_of_the_last_tokens_is_that_of_the_whole_sequence()
     {
-        int[] lengths = [7, 5];
-        int[] added = [3, 1];
+        int[] lengths = [21, 37, 5];
+        int[] added = [1, 30, 3]; // A pass may mix both kinds.
         using var whole = Sequences(lengths);
         using var tail = Sequences(added);
-        var fused = Random(12, Heads.FusedWidth);
-        var (keys, values) = (Random(4, 9, 2, 8), Random(4, 9, 2, 8));
-        long[] slots = [3, 1];
+        var fused = Random(63, Heads.FusedWidth);
+        var tables = tensor(new[] { 4, 9, 0, 2, 1, 0, 8, 5, 3 }).view(3, 3);
+        var cache = new CachedBlocks(Random(10, 16, 2, 8), Random(10, 16, 2, 8), tables);
+        long[] slots = [1, 2, 0];
         var rows = new List<Tensor>();
         var expected = new List<Tensor>();
         var full = kernels.Attention(fused, Heads, whole, null, null);
-        for (var i = 0; i < 2; i++)
+        for (var i = 0; i < lengths.Length; i++)
         {
             var own = fused.narrow(0, whole.Starts[i], lengths[i]);
-            keys[slots[i]].narrow(0, 0, lengths[i]).copy_(own.narrow(1, 32, 16).view(-1, 2, 8));
-            values[slots[i]].narrow(0, 0, lengths[i]).copy_(own.narrow(1, 48, 16).view(-1, 2, 8));
+            for (var position = 0; position < lengths[i]; position++)
+            {
+                var block = tables[slots[i], position / 16].item<int>();
+                cache.Keys[block, position % 16].copy_(own[position].narrow(0, 32, 16).view(2, 8));
+                cache.Values[block, position % 16].copy_(own[position].narrow(0, 48, 16).view(2, 8));
+            }
+
             rows.Add(own.narrow(0, lengths[i] - added[i], added[i]));
             expected.Add(full.narrow(0, whole.Starts[i + 1] - added[i], added[i]));
         }
 
-        var actual = kernels.CachedAttention(
-            cat([.. rows]),
-            Heads,
-            tail,
-            keys,
-            values,
-            tensor(slots),
-            tensor(new[] { 7L, 5L }),
-            7
+        var device = tensor(Array.ConvertAll(lengths, length => (long)length));
+        using var sequences = new CachedSequences(tail, lengths, tensor(slots), device);
+        Assert.Equal(
+            (1, 21, 33, 42),
+            (sequences.Singles, sequences.LongestSingle, sequences.Several!.Tokens, sequences.SeveralKeys!.Tokens)
         );
-        AssertClose(cat([.. expected]), actual);
+        AssertClose(cat([.. expected]), kernels.CachedAttention(cat([.. rows]), Heads, cache, sequences));
     }
 
     [Fact]

@@ -104,7 +104,11 @@ public class ServedAdaptersTests
         int[] lengths = [.. prompts.Select(prompt => prompt.Length)];
         foreach (var (row, adapter) in (adapters ?? []).Index())
         {
-            model.StartSlot(cache, slots[row], adapter);
+            model.WritePrefix(
+                cache,
+                [.. Enumerable.Range(0, cache.EntriesPerSlot).Select(index => cache.BlockOf(slots[row], index))],
+                adapter
+            );
         }
 
         var starts = lengths.Aggregate(new List<int> { 0 }, (sums, length) => [.. sums, sums[^1] + length]);

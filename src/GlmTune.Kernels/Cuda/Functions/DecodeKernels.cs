@@ -28,6 +28,11 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     private const int PartsJoinedByLast = 8;
     private const int Units = 4096;
 
+    // Max keys of a part where sequences are divided further, and parts for whose sums there is memory.
+    private const int UnevenPartKeys = 512;
+    private const int EvenPartKeys = 1024;
+    private const int PartialSums = 2048;
+
     // project.cu: weight rows per tile; blocks per multiprocessor.
     private const int TileRows = 8;
     private const int BlocksPerMultiprocessor = 6;
@@ -35,88 +40,110 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
     private readonly Lock gate = new();
     private Tensor? counters;
 
-    public Tensor Attention(
-        Tensor fused,
-        HeadLayout heads,
-        SequenceLayout sequences,
-        Tensor keys,
-        Tensor values,
-        Tensor slots,
-        Tensor lengths,
-        int longest
-    )
+    /// <summary>The leading sequences of a pass, with one new token each, attend to the cache.</summary>
+    /// <param name="fused">Rotated rows of the new tokens [N, (H + 2K)·D].</param>
+    /// <param name="heads">How a row is divided into heads.</param>
+    /// <param name="cache">Blocks of the cache.</param>
+    /// <param name="sequences">The sequences.</param>
+    /// <returns>Only their rows, [singles, H·D].</returns>
+    public Tensor Attention(Tensor fused, HeadLayout heads, CachedBlocks cache, CachedSequences sequences)
     {
+        var (type, rows, longest) = (KernelTensor.TypeOf(fused), sequences.Singles, sequences.LongestSingle);
         if (
             fallbacks.Refuse(
-                AttentionGuard(KernelTensor.TypeOf(fused), heads)
-                    .NeedsVectors(KernelTensor.TypeOf(fused), fused, keys, values)
-                    .NeedsContiguous(slots, lengths)
+                AttentionGuard(type, heads)
+                    .NeedsVectors(type, fused, cache.Keys, cache.Values)
+                    .NeedsContiguous(cache.Tables, sequences.Slots, sequences.Lengths)
             )
         )
         {
-            return plain.CachedAttention(fused, heads, sequences, keys, values, slots, lengths, longest);
+            using var scope = NewDisposeScope();
+            var all = plain.CachedAttention(fused, heads, cache, sequences);
+            return all.narrow(0, 0, rows).MoveToOuterDisposeScope();
         }
 
         var tiles = (heads.GroupSize + TileHeads - 1) / TileHeads;
-        var units = sequences.Count * heads.KeyValueHeads * tiles;
-        // Enough parts for three blocks per multiprocessor, none shorter than a block's step. For few short sequences,
-        // combining parts takes longer than it saves.
-        var parts =
-            longest <= ShortKeys && units <= FewUnits
-                ? 1
-                : Math.Clamp(
-                    3 * launcher.Multiprocessors / units,
-                    1,
-                    Math.Min(MaxParts, (longest + BlockKeys - 1) / BlockKeys)
-                );
-        var type = KernelTensor.TypeOf(fused);
-        var output = KernelTensor.Empty(type, fused.device, sequences.Count, heads.QueryWidth);
+        var units = rows * heads.KeyValueHeads * tiles;
+        var parts = Split(longest, units, sequences.Uneven, launcher.Multiprocessors);
+        var output = KernelTensor.Empty(type, fused.device, rows, heads.QueryWidth);
         using var partial =
-            parts == 1
+            parts.Most == 1
                 ? null
-                : KernelTensor.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads * heads.HeadDim);
+                : KernelTensor.Empty(
+                    ScalarType.Float32,
+                    fused.device,
+                    (long)units * parts.Most * TileHeads * heads.HeadDim
+                );
         using var statistics =
-            parts == 1
+            parts.Most == 1
                 ? null
-                : KernelTensor.Empty(ScalarType.Float32, fused.device, (long)units * parts * TileHeads, 2);
-        var joinedByLast = parts is > 1 and <= PartsJoinedByLast && units <= Units;
+                : KernelTensor.Empty(ScalarType.Float32, fused.device, (long)units * parts.Most * TileHeads, 2);
+        var joinsInPlace = parts.Most > 1 && units <= Units;
         launcher.Launch(
             new("decode_attention", "decode_attention", type, "HEAD_DIM", heads.HeadDim),
-            new(parts, heads.KeyValueHeads * tiles, sequences.Count),
+            new(parts.Most, heads.KeyValueHeads * tiles, rows),
             128,
             fused,
-            keys,
-            values,
-            slots,
-            lengths,
+            cache.Keys,
+            cache.Values,
+            cache.Tables,
+            sequences.Slots,
+            sequences.Lengths,
             output,
             partial,
             statistics,
-            joinedByLast ? Counters(fused.device) : null,
+            joinsInPlace ? Counters(fused.device) : null,
             heads.FusedWidth,
             heads.GroupSize,
             tiles,
             heads.KeyValueHeads,
-            KernelTensor.Size(keys, 1),
+            KernelTensor.Size(cache.Tables, 1),
+            parts.Even,
+            parts.MostSteps,
             (float)(1 / Math.Sqrt(heads.HeadDim))
         );
-        if (parts > 1 && !joinedByLast)
+        if (parts.Most > (joinsInPlace ? PartsJoinedByLast : 1))
         {
             launcher.Launch(
                 new("decode_attention", "join_parts", type, "HEAD_DIM", heads.HeadDim),
-                new(heads.QueryHeads, sequences.Count),
+                new(heads.QueryHeads, rows),
                 JoinLanes * heads.HeadDim,
                 partial,
                 statistics,
+                sequences.Lengths,
                 output,
-                parts,
+                parts.Most,
                 heads.GroupSize,
                 tiles,
-                heads.KeyValueHeads
+                heads.KeyValueHeads,
+                parts.Even,
+                parts.MostSteps,
+                joinsInPlace ? PartsJoinedByLast : 1
             );
         }
 
         return output;
+    }
+
+    // Enough parts for three blocks per multiprocessor if all sequences are alike, none shorter than a block's step; for
+    // few short sequences, combining parts takes longer than it saves. Sequences that are longer than the others are
+    // divided further, so that the others need not wait for them; so are all where there are more blocks than run at
+    // once, because the last ones would run alone.
+    private static (int Even, int Most, int MostSteps) Split(int longest, int units, bool uneven, int multiprocessors)
+    {
+        var even =
+            longest <= ShortKeys && units <= FewUnits
+                ? 1
+                : Math.Clamp(3 * multiprocessors / units, 1, Math.Min(MaxParts, (longest + BlockKeys - 1) / BlockKeys));
+        if (!uneven && (even > 1 || units <= FewUnits))
+        {
+            return (even, even, int.MaxValue / 2);
+        }
+
+        var partKeys = uneven ? UnevenPartKeys : EvenPartKeys;
+        var most = Math.Clamp(Math.Min((longest + partKeys - 1) / partKeys, PartialSums / units), even, MaxParts);
+        var steps = (longest + CachedBlocks.Tokens - 1) / CachedBlocks.Tokens;
+        return (even, most, Math.Max(partKeys / CachedBlocks.Tokens, (steps + most - 1) / most));
     }
 
     public Tensor Project(Tensor x, Tensor weight, Tensor? bias, Tensor? residual)

@@ -24,49 +24,50 @@ internal sealed class FlashAttention(IKernelLauncher launcher, AttentionRows row
             + "SymInt? window_size_left=None, SymInt? window_size_right=None) -> (Tensor, Tensor, Tensor)"
     );
 
-    /// <summary>Several new tokens per sequence attend to the cache; the keys are read in place.</summary>
-    public Tensor Prefill(
-        Tensor fused,
-        HeadLayout heads,
-        SequenceLayout sequences,
-        Tensor keys,
-        Tensor values,
-        Tensor slots,
-        Tensor lengths,
-        int longest
-    )
+    /// <summary>The sequences of a pass with several new tokens attend to the cache.</summary>
+    /// <remarks>Their keys and values are gathered first, because the operator knows no blocks: 2 KiB of traffic for
+    /// a token of GLM-4-9B in a layer, 6 µs for 8,192 of them, beside some 300 µs for a layer's products of 512 new
+    /// tokens.</remarks>
+    /// <returns>Only their rows, [n, H·D].</returns>
+    public Tensor Prefill(Tensor fused, HeadLayout heads, CachedBlocks cache, CachedSequences sequences)
     {
         using var scope = NewDisposeScope();
-        var firstRows = KernelTensor.Empty(ScalarType.Int32, fused.device, sequences.Count + 1);
-        var used = KernelTensor.Empty(ScalarType.Int32, fused.device, sequences.Count);
-        launcher.Launch(
-            new("attention_rows", "cache_rows", KernelTensor.TypeOf(fused)),
-            Grid.Covering(sequences.Count + 1, Threads.PerBlock),
-            Threads.PerBlock,
-            slots,
-            lengths,
-            firstRows,
-            used,
-            sequences.Count,
-            KernelTensor.Size(keys, 1)
+        var (added, cached) = (sequences.Several!, sequences.SeveralKeys!);
+        var type = KernelTensor.TypeOf(fused);
+        var (keys, values) = (
+            KernelTensor.Empty(type, fused.device, cached.Tokens, heads.KeyValueWidth),
+            KernelTensor.Empty(type, fused.device, cached.Tokens, heads.KeyValueWidth)
         );
+        launcher.Launch(
+            new("attention_rows", "gather_blocks", type),
+            Grid.Covering((long)cached.Tokens * heads.KeyValueWidth / KernelTensor.VectorWidth(type), Threads.PerBlock),
+            Threads.PerBlock,
+            cache.Keys,
+            cache.Values,
+            cache.Tables,
+            sequences.Slots.narrow(0, sequences.Singles, added.Count),
+            cached.Cumulative,
+            keys,
+            values,
+            cached.Tokens,
+            cached.Count,
+            KernelTensor.Size(cache.Tables, 1),
+            heads.KeyValueWidth
+        );
+        var (key, value) = Split((keys, values), heads);
         var results = Forwards.CallMany(
-            Queries(fused, heads),
-            keys.flatten(0, 1),
-            values.flatten(0, 1),
-            sequences.Cumulative,
-            firstRows,
-            sequences.Longest,
-            longest,
+            Queries(fused.narrow(0, sequences.Singles, added.Tokens), heads),
+            key,
+            value,
+            added.Cumulative,
+            cached.Cumulative,
+            added.Longest,
+            cached.Longest,
             0.0,
             true,
-            false,
-            Argument.None,
-            Argument.None,
-            Argument.None,
-            used
+            false
         );
-        return results[0].view(sequences.Tokens, heads.QueryWidth).MoveToOuterDisposeScope();
+        return results[0].view(added.Tokens, heads.QueryWidth).MoveToOuterDisposeScope();
     }
 
     /// <summary>Attention output [N, H·D]; saves what <see cref="Backward"/> needs on the tape.</summary>

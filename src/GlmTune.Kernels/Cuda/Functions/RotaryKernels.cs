@@ -37,8 +37,7 @@ internal sealed class RotaryKernels(IKernelLauncher launcher, PlainKernels plain
         Tensor cosine,
         Tensor sine,
         HeadLayout heads,
-        Tensor keys,
-        Tensor values,
+        CachedBlocks cache,
         Tensor slots,
         Tensor positions
     )
@@ -46,12 +45,12 @@ internal sealed class RotaryKernels(IKernelLauncher launcher, PlainKernels plain
         if (
             fallbacks.Refuse(
                 Guard("rotate_and_cache", fused, cosine, sine, heads)
-                    .NeedsVectors(KernelTensor.TypeOf(fused), keys, values)
-                    .NeedsContiguous(slots, positions)
+                    .NeedsVectors(KernelTensor.TypeOf(fused), cache.Keys, cache.Values)
+                    .NeedsContiguous(cache.Tables, slots, positions)
             )
         )
         {
-            plain.RotateAndCache(fused, cosine, sine, heads, keys, values, slots, positions);
+            plain.RotateAndCache(fused, cosine, sine, heads, cache, slots, positions);
             return;
         }
 
@@ -66,8 +65,9 @@ internal sealed class RotaryKernels(IKernelLauncher launcher, PlainKernels plain
             fused,
             cosine,
             sine,
-            keys,
-            values,
+            cache.Keys,
+            cache.Values,
+            cache.Tables,
             slots,
             positions,
             tokens,
@@ -76,7 +76,7 @@ internal sealed class RotaryKernels(IKernelLauncher launcher, PlainKernels plain
             heads.KeyValueWidth,
             heads.HeadDim,
             heads.RotaryDim,
-            KernelTensor.Size(keys, 1)
+            KernelTensor.Size(cache.Tables, 1)
         );
     }
 

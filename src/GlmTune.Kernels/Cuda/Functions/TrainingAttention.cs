@@ -101,24 +101,23 @@ internal sealed class TrainingAttention
         return result.MoveToOuterDisposeScope();
     }
 
-    /// <summary>Several new tokens per sequence attend to the cache; the keys are read in place.</summary>
-    public Tensor Prefill(
-        Tensor fused,
-        HeadLayout heads,
-        SequenceLayout sequences,
-        Tensor keys,
-        Tensor values,
-        Tensor slots,
-        Tensor lengths,
-        int longest
-    )
+    /// <summary>The sequences of a pass with several new tokens attend to the cache.</summary>
+    /// <returns>Only their rows, [n, H·D].</returns>
+    public Tensor Prefill(Tensor fused, HeadLayout heads, CachedBlocks cache, CachedSequences sequences)
     {
-        if (fallbacks.Refuse(Guard("cached attention", fused, heads, keys, values).NeedsContiguous(slots, lengths)))
+        if (
+            fallbacks.Refuse(
+                Guard("cached attention", fused, heads, cache.Keys, cache.Values)
+                    .NeedsContiguous(cache.Tables, sequences.Slots)
+            )
+        )
         {
-            return plain.CachedAttention(fused, heads, sequences, keys, values, slots, lengths, longest);
+            using var scope = NewDisposeScope();
+            var all = plain.CachedAttention(fused, heads, cache, sequences);
+            return all.narrow(0, sequences.Singles, sequences.Several!.Tokens).MoveToOuterDisposeScope();
         }
 
-        return flash.Prefill(fused, heads, sequences, keys, values, slots, lengths, longest);
+        return flash.Prefill(fused, heads, cache, sequences);
     }
 
     private bool IsPlanned(Tensor fused, HeadLayout heads)

@@ -87,11 +87,22 @@ extern "C" __global__ void __launch_bounds__(256) add_prefix_gradient(
     for (int i = 0; i < VEC; i++) { target[i] += sum.at[i]; }
 }
 
-// What variable-length attention needs to find cached keys: each sequence's first row in the flattened cache, and its length.
-extern "C" __global__ void __launch_bounds__(256) cache_rows(
-    const long long* slots, const long long* lengths, int* first_rows, int* used, int sequences, long long capacity)
+// Cached keys and values of sequences one after the other, [rows, width], for attention operators that know no blocks. starts [sequences + 1]
+// is where each sequence begins there; keys and values are [blocks, 16, width], and tables names the blocks of each slot.
+constexpr int BLOCK_TOKENS = 16;
+
+extern "C" __global__ void __launch_bounds__(256) gather_blocks(
+    const T* keys, const T* values, const int* tables, const long long* slots, const int* starts, T* gathered_keys, T* gathered_values,
+    int rows, int sequences, int table_width, int width)
 {
-    int s = blockIdx.x * blockDim.x + threadIdx.x;
-    if (s < sequences) { first_rows[s] = (int)(slots[s] * capacity); used[s] = (int)lengths[s]; }
-    if (s == sequences) { first_rows[s] = 0; }            // there to satisfy the operator's shape check; never read
+    int packs = width / VEC;
+    u64 index = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    int column = (int)(index % packs) * VEC;
+    u64 row = index / packs;
+    if (row >= rows) { return; }
+    int sequence = sequence_of((int)row, starts, sequences), position = (int)row - starts[sequence];
+    int block = tables[slots[sequence] * table_width + position / BLOCK_TOKENS];
+    u64 from = ((u64)block * BLOCK_TOKENS + position % BLOCK_TOKENS) * width + column, to = row * width + column;
+    *(uint4*)(gathered_keys + to) = *(const uint4*)(keys + from);
+    *(uint4*)(gathered_values + to) = *(const uint4*)(values + from);
 }

@@ -89,7 +89,7 @@ __device__ __forceinline__ void store(T* p, const Pack& v) { *(uint4*)p = PackOf
 __device__ __forceinline__ float rounded(float x) { return widen(narrow<T>(x)); }
 
 // A kernel launched to overlap starts while the one before it still runs. Until wait_for_previous it may read weights only, which no
-// kernel writes between two passes, and must write nothing. let_next_start allows the same to the next one, and stands where little is
+// kernel writes between two passes, and the numbers that a pass begins with, which kernels write only before its first, and must write nothing. let_next_start allows the same to the next one, and stands where little is
 // left to do: blocks of the next kernel would crowd onto the multiprocessors that have room.
 #if !defined(EMULATED) && __CUDA_ARCH__ >= 900
 __device__ __forceinline__ void let_next_start() { asm volatile("griddepcontrol.launch_dependents;"); }

@@ -1,7 +1,9 @@
-// Attention of one new token a sequence to its cached keys and values. A block takes one sequence, up to 16 query heads that share a key
-// head (the 16 rows of a matrix product) and one part of the sequence; its warps take turns at steps of 16 keys. Keys and values go from
-// memory to shared memory by 16-byte copies, the next step's while this one is computed.
+// Attention of one new token a sequence to its cached keys and values, which lie in blocks of 16 tokens that a table names for each
+// sequence. A thread block takes one sequence, up to 16 query heads that share a key head (the 16 rows of a matrix product) and one part of
+// the sequence; its warps take turns at steps of 16 keys, a cache block each. Keys and values go from memory to shared memory by 16-byte
+// copies, the next step's while this one is computed; the number of the cache block after it is read meanwhile.
 // HEAD_DIM is a multiple of 64.
+constexpr int BLOCK_TOKENS = 16;
 constexpr int WARPS = 4;
 constexpr int PIECES = HEAD_DIM / 8;
 constexpr int KEY_CHUNKS = HEAD_DIM / 32;      // 16-byte pieces of a key that a lane takes: numbers t, t + 4, ...
@@ -20,50 +22,63 @@ union Stage {
     float sums[16][ROW];
 };
 
-// Keys or values of a step: eight neighbouring lanes take a line of 128 bytes, as the caches do. Past the last key it is taken again; its
-// score is hidden.
+// Keys or values of a step, from the cache block at from: eight neighbouring lanes take a line of 128 bytes, as the caches do. Past the
+// last of its filled rows, that one is taken again; its score is hidden.
 template <bool KEYS>
-__device__ __forceinline__ void copy_step(uint4 (&to)[16][PIECES], const T* from, int key0, int last, u64 row_width, int lane)
+__device__ __forceinline__ void copy_step(uint4 (&to)[16][PIECES], const T* from, int filled, u64 row_width, int lane)
 {
     constexpr int AT_ONCE = 32 / PIECES;
     int local = lane / PIECES, piece = lane % PIECES;
-    bool whole = key0 + 15 <= last;
-    const T* place = from + (u64)(key0 + local) * row_width + 8 * piece;
+    const T* place = from + (u64)local * row_width + 8 * piece;
     #pragma unroll
     for (int i = 0; i < 16; i += AT_ONCE) {
-        int key = key0 + i + local;
-        const T* source = whole || key <= last ? place + i * row_width : from + (u64)last * row_width + 8 * piece;
+        int row = i + local;
+        const T* source = row < filled ? place + i * row_width : from + (u64)(filled - 1) * row_width + 8 * piece;
         copy_later(&to[i + local][KEYS ? key_slot(i + local, piece) : value_slot(i + local, piece)], source, true);
     }
 }
 
-// Grid: parts, key heads * tiles of 16 query heads, sequences. Where there are several parts, partial gets for each
-// (sequence, key head and tile, part) 16 rows of HEAD_DIM sums, and statistics their maxima and weights. With counters (one zero for each sequence,
-// key head and tile; zero again afterwards) the block that ends last joins the parts; without, join_parts must follow.
-extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
-    const T* fused, const T* keys, const T* values, const long long* slots, const long long* lengths, T* output, float* partial,
-    float2* statistics, int* counters, int fused_width, int group, int tiles, int key_value_heads, long long capacity, float scale)
+// Parts of a sequence: as many for each as fill the device if all are alike, and more for a longer one, of which none is longer than
+// most_steps steps of 16 keys; the grid has room for most_parts.
+__device__ __forceinline__ int parts_of(int steps, int even_parts, int most_steps, int most_parts)
 {
-    wait_for_previous();
+    int parts = (steps + most_steps - 1) / most_steps;
+    parts = parts > even_parts ? parts : even_parts;
+    return parts < most_parts ? parts : most_parts;
+}
+
+// Grid: parts of the longest sequence, key heads * tiles of 16 query heads, sequences. Where a sequence has several parts, partial gets for
+// each (sequence, key head and tile, part) 16 rows of HEAD_DIM sums, and statistics their maxima and weights. With counters (one zero for
+// each sequence, key head and tile; zero again afterwards) the block that ends last joins up to MOST_JOINED parts; join_parts must follow
+// for more, and without counters. tables holds for each slot the numbers of its blocks; keys and values are [blocks, 16, heads, HEAD_DIM].
+extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
+    const T* fused, const T* keys, const T* values, const int* tables, const long long* slots, const long long* lengths, T* output,
+    float* partial, float2* statistics, int* counters, int fused_width, int group, int tiles, int key_value_heads, int table_width,
+    int even_parts, int most_steps, float scale)
+{
     __shared__ Stage stages[WARPS];
     __shared__ float shared_maxima[WARPS][16], shared_weights[WARPS][16];
     __shared__ int ends_last;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
     int sequence = blockIdx.z, head = blockIdx.y / tiles, tile = blockIdx.y % tiles;
-    int parts = gridDim.x, length = (int)lengths[sequence], last = length - 1;
-    int steps = (length + 15) / 16, steps_per_part = (steps + parts - 1) / parts;
+    int length = (int)lengths[sequence], steps = (length + 15) / 16;
+    int parts = parts_of(steps, even_parts, most_steps, gridDim.x), steps_per_part = (steps + parts - 1) / parts;
+    if ((int)blockIdx.x >= parts) { return; }
     int begin = blockIdx.x * steps_per_part, end = begin + steps_per_part < steps ? begin + steps_per_part : steps;
-    u64 row_width = (u64)key_value_heads * HEAD_DIM;
-    u64 cache = (u64)slots[sequence] * capacity * row_width + (u64)head * HEAD_DIM;
-    keys += cache;
-    values += cache;
+    u64 row_width = (u64)key_value_heads * HEAD_DIM, block_width = BLOCK_TOKENS * row_width;
+    const int* table = tables + slots[sequence] * table_width;
+    keys += (u64)head * HEAD_DIM;
+    values += (u64)head * HEAD_DIM;
 
     Stage& stage = stages[warp];
-    int step = begin + warp;
+    // Lengths, slots and tables are written before a pass, so they are read while the previous kernel still runs.
+    int step = begin + warp, first_block = step < end ? table[step] : 0, next_block = step + WARPS < end ? table[step + WARPS] : 0;
+    wait_for_previous();
     if (step < end) {
-        copy_step<true>(stage.keys, keys, step * 16, last, row_width, lane);
+        u64 block = first_block * block_width;
+        copy_step<true>(stage.keys, keys + block, length - step * 16, row_width, lane);
         end_group();
-        copy_step<false>(stage.values, values, step * 16, last, row_width, lane);
+        copy_step<false>(stage.values, values + block, length - step * 16, row_width, lane);
         end_group();
     }
 
@@ -91,7 +106,8 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
     }
 
     for (; step < end; step += WARPS) {
-        int key0 = step * 16, next = step + WARPS;
+        int key0 = step * 16, next = step + WARPS, block_after = next + WARPS < end ? table[next + WARPS] : 0;
+        u64 next_place = next_block * block_width;
         float score[2][4];
         float highest0 = maximum0, highest1 = maximum1;
         wait_for_all_but<1>();                                  // the keys; the values may still be on their way
@@ -114,7 +130,7 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
             highest1 = fmaxf(highest1, fmaxf(score[n][2], score[n][3]));
         }
         __syncwarp();                                           // every lane has read the keys
-        if (next < end) { copy_step<true>(stage.keys, keys, next * 16, last, row_width, lane); }
+        if (next < end) { copy_step<true>(stage.keys, keys + next_place, length - next * 16, row_width, lane); }
         end_group();
         #pragma unroll
         for (int offset = 1; offset < 4; offset <<= 1) {       // the four lanes of a row
@@ -167,8 +183,9 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
             }
         }
         __syncwarp();                                           // every lane has read the values
-        if (next < end) { copy_step<false>(stage.values, values, next * 16, last, row_width, lane); }
+        if (next < end) { copy_step<false>(stage.values, values + next_place, length - next * 16, row_width, lane); }
         end_group();
+        next_block = block_after;
     }
     let_next_start();
     __syncwarp();                                               // every lane has read its pieces: sums may take their place
@@ -196,7 +213,7 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
         }
     }
     __syncthreads();
-    u64 unit = (u64)sequence * gridDim.y + blockIdx.y, first_part = unit * parts;
+    u64 unit = (u64)sequence * gridDim.y + blockIdx.y, first_part = unit * gridDim.x;
     u64 query_heads = (u64)key_value_heads * group;
     T* results = output + ((u64)sequence * query_heads + (u64)head * group + tile * 16) * HEAD_DIM;
     int rows = group - tile * 16 < 16 ? group - tile * 16 : 16;
@@ -219,7 +236,7 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
             if (feature == 0) { statistics[(first_part + blockIdx.x) * 16 + row] = float2{highest, weight}; }
         }
     }
-    if (parts == 1 || !counters) { return; }
+    if (parts == 1 || parts > MOST_JOINED || !counters) { return; }
 
     __threadfence();
     __syncthreads();
@@ -261,17 +278,21 @@ extern "C" __global__ void __launch_bounds__(128, 3) decode_attention(
     }
 }
 
-// Joins many parts. Grid: query heads, sequences. Each of a block's LANES groups of HEAD_DIM threads, one a feature, takes every LANES-th part.
+// Joins the parts that decode_attention left. Grid: query heads, sequences. Each of a block's LANES groups of HEAD_DIM threads, one a feature,
+// takes every LANES-th part.
 constexpr int LANES = 4;
 constexpr int MOST_PARTS = 256;
 
 extern "C" __global__ void __launch_bounds__(LANES * HEAD_DIM) join_parts(
-    const float* partial, const float2* statistics, T* output, int parts, int group, int tiles, int key_value_heads)
+    const float* partial, const float2* statistics, const long long* lengths, T* output, int room, int group, int tiles, int key_value_heads,
+    int even_parts, int most_steps, int already_joined)
 {
     wait_for_previous();
     __shared__ float maxima[MOST_PARTS], weights[MOST_PARTS], sums[LANES][HEAD_DIM];
     int query_head = blockIdx.x, sequence = blockIdx.y, head = query_head / group, row = query_head % group;
-    u64 first_part = ((u64)sequence * key_value_heads * tiles + head * tiles + row / 16) * parts;
+    int parts = parts_of(((int)lengths[sequence] + 15) / 16, even_parts, most_steps, room);
+    if (parts <= already_joined) { return; }
+    u64 first_part = ((u64)sequence * key_value_heads * tiles + head * tiles + row / 16) * room;
     const float* first = partial + (first_part * 16 + row % 16) * HEAD_DIM;
     for (int part = threadIdx.x; part < parts; part += LANES * HEAD_DIM) {
         float2 mine = statistics[(first_part + part) * 16 + row % 16];

@@ -24,10 +24,13 @@ extern "C" __global__ void __launch_bounds__(256) rotate(
     store(place, v);
 }
 
-// As rotate, over the whole row; keys and values also go to cache [slots, capacity, key_value_width] at (slots[token], positions[token]).
+// As rotate, over the whole row; keys and values also go to cache [blocks, 16, key_value_width]: to row positions[token] % 16 of the block
+// that the table of slots[token] names for it.
+constexpr int BLOCK_TOKENS = 16;
+
 extern "C" __global__ void __launch_bounds__(256) rotate_and_cache(
-    T* fused, const float* cosine, const float* sine, T* keys, T* values, const long long* slots, const long long* positions,
-    int tokens, int fused_width, int query_width, int key_value_width, int head_width, int rotary, long long capacity)
+    T* fused, const float* cosine, const float* sine, T* keys, T* values, const int* tables, const long long* slots,
+    const long long* positions, int tokens, int fused_width, int query_width, int key_value_width, int head_width, int rotary, int table_width)
 {
     wait_for_previous();
     let_next_start();
@@ -56,6 +59,7 @@ extern "C" __global__ void __launch_bounds__(256) rotate_and_cache(
     if (!is_query) {
         int offset = column - query_width - (is_value ? key_value_width : 0);
         T* cache = is_value ? values : keys;
-        store(cache + (slots[token] * capacity + positions[token]) * key_value_width + offset, v);
+        int position = (int)positions[token], block = tables[slots[token] * table_width + position / BLOCK_TOKENS];
+        store(cache + ((u64)block * BLOCK_TOKENS + position % BLOCK_TOKENS) * key_value_width + offset, v);
     }
 }
