@@ -8,7 +8,7 @@ namespace GlmTune.Kernels.Definitions;
 /// <param name="Values">[blocks, 16, K, D].</param>
 /// <param name="Tables">int32 [slots, blocks per slot]: position p of a slot is row p % 16 of block
 /// Tables[slot, p / 16]. Entries beyond a slot's tokens are valid numbers of any block.</param>
-public readonly record struct CachedBlocks(Tensor Keys, Tensor Values, Tensor Tables)
+internal readonly record struct CachedBlocks(Tensor Keys, Tensor Values, Tensor Tables)
 {
     /// <summary>Tokens of a block: what a warp of decode attention takes at a time.</summary>
     public const int Tokens = 16;

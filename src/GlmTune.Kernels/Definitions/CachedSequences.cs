@@ -5,7 +5,7 @@ namespace GlmTune.Kernels.Definitions;
 /// <summary>The sequences of a pass over a cache: their slots, and how many tokens each has there.</summary>
 /// <remarks>Leading sequences with one new token (decoding) and the others (prompts) take different kernels, so a pass
 /// may mix them at no cost, in this order. The device tensors remain owned by the caller. Not thread-safe.</remarks>
-public sealed class CachedSequences : IDisposable
+internal sealed class CachedSequences : IDisposable
 {
     /// <param name="added">Which new tokens belong to which sequence; remains owned by the caller.</param>
     /// <param name="lengths">Cached tokens of each sequence, including the new ones.</param>
