@@ -82,14 +82,19 @@ internal abstract class Backend : ICollectives
     }
 
     /// <inheritdoc/>
-    public Pending AllToAll(Tensor send, Tensor receive, CallLabel label = default)
+    public Pending AllToAll(Tensor send, Tensor receive, CallLabel label = default, int? group = null)
     {
-        var call = Describe(Collective.AllToAll, send, label);
+        var call = Describe(Collective.AllToAll, send, label) with { Group = group == WorldSize ? null : group };
+        if (group is { } size && (size < 1 || WorldSize % size != 0))
+        {
+            throw new ArgumentException($"{call}: {WorldSize} ranks cannot be split into such groups.", nameof(group));
+        }
+
         RequireExchange(call, send, receive);
-        if (send.numel() % WorldSize != 0)
+        if (send.numel() % (group ?? WorldSize) != 0)
         {
             throw new ArgumentException(
-                $"{call}: {send.numel()} elements cannot be split into {WorldSize} equal slices.",
+                $"{call}: {send.numel()} elements cannot be split into {group ?? WorldSize} equal slices.",
                 nameof(send)
             );
         }

@@ -13,15 +13,16 @@ internal static class CallComparison
         && a.Type == b.Type
         && a.Root == b.Root
         && a.Label == b.Label
-        && Count(a) == Count(b);
+        && a.Group == b.Group
+        && (a.Group is not null || Count(a) == Count(b));
 
     /// <summary>The call as UTF-8, truncated or padded with zeros to <see cref="Size"/> bytes; equal for equal
     /// calls.</summary>
     /// <remarks>Contains the number of elements instead of the shape, because ranks may pass views of different
-    /// shapes.</remarks>
+    /// shapes; and not even that if groups of ranks exchange, whose sizes may differ.</remarks>
     public static byte[] ToBytes(CollectiveCall call)
     {
-        var text = (call with { Shape = [Count(call)] }).ToString();
+        var text = (call with { Shape = call.Group is null ? [Count(call)] : [] }).ToString();
         var bytes = new byte[Size];
         Encoding.UTF8.GetEncoder().Convert(text, bytes, flush: true, out _, out _, out _);
         return bytes;

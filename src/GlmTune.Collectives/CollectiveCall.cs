@@ -16,6 +16,9 @@ internal sealed record CollectiveCall(
     CallLabel Label
 )
 {
+    /// <summary>Number of consecutive ranks that exchange with each other; null: all.</summary>
+    public int? Group { get; init; }
+
     /// <summary><c>AllGather of bfloat16 [4096, 512]</c>.</summary>
     public string Operation =>
         Collective switch
@@ -23,7 +26,8 @@ internal sealed record CollectiveCall(
             Collective.Barrier => "Barrier",
             Collective.Close => "the end of the run",
             _ => $"{Collective} of {NameOf(Type)} "
-                + $"[{string.Join(", ", Shape)}]{(Root is { } root ? $" from rank {root}" : "")}",
+                + $"[{string.Join(", ", Shape)}]{(Root is { } root ? $" from rank {root}" : "")}"
+                + (Group is { } group ? $" among groups of {group}" : ""),
         };
 
     /// <summary><c>AllGather of bfloat16 [4096, 512] at step 1204, layer 17</c>.</summary>

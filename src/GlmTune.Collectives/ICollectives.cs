@@ -63,8 +63,11 @@ internal interface ICollectives : IDisposable
     /// <param name="receive">Slices from rank 0, 1 and so on, [N·n]; must not share memory with
     /// <paramref name="send"/>.</param>
     /// <param name="label">Where in the run it is called.</param>
+    /// <param name="group">Number of consecutive ranks that exchange with each other, a divisor of N, which then stands
+    /// for N above, with the rank's place in its group for its number; sizes may differ between groups. Null: all
+    /// ranks.</param>
     /// <exception cref="ArgumentException">Sizes, types, devices or memory layouts do not match.</exception>
-    Pending AllToAll(Tensor send, Tensor receive, CallLabel label = default);
+    Pending AllToAll(Tensor send, Tensor receive, CallLabel label = default, int? group = null);
 
     /// <summary>One step around the ring: sends to the next rank and receives from the previous one,
     /// cyclically.</summary>

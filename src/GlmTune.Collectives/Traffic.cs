@@ -43,6 +43,7 @@ internal sealed class Traffic
             : call.Collective switch
             {
                 Collective.AllGather => bytes * (worldSize - 1),
+                Collective.AllToAll when call.Group is { } group => bytes / group * (group - 1),
                 Collective.ReduceScatterSum or Collective.AllToAll => bytes / worldSize * (worldSize - 1),
                 Collective.AllReduceSum => 2 * bytes * (worldSize - 1) / worldSize,
                 Collective.Broadcast or Collective.RingShift => bytes,

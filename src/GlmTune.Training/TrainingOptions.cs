@@ -74,7 +74,8 @@ public sealed record TrainingOptions
     /// <summary>Whether small steps on a GPU are captured as CUDA graphs. Default: true.</summary>
     public bool CudaGraphs { get; init; } = true;
 
-    /// <summary>Number of ranks that share the tokens of each micro-batch: 1, or all ranks. Default: 1.</summary>
+    /// <summary>Number of ranks that share the tokens of each micro-batch: a divisor of the number of ranks.
+    /// Default: 1.</summary>
     public int SequenceParallelSize { get; init; } = 1;
 
     /// <summary>Whether to run on the CPU even if there is a working GPU. Default: false.</summary>

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Collectives.Tests;
 
-/// <summary>What every backend must do, on any number of ranks. Each public method is a case; all ranks run it
+/// <summary>What every backend must do, on any number of ranks. Each internal method is a case; all ranks run it
 /// together.</summary>
 public static class CollectivesCases
 {
@@ -22,8 +22,8 @@ public static class CollectivesCases
     /// <summary>The cases by name.</summary>
     internal static IReadOnlyDictionary<string, Action<ICollectives>> All { get; } =
         typeof(CollectivesCases)
-            .GetMethods(BindingFlags.Public | BindingFlags.Static | BindingFlags.DeclaredOnly)
-            .Where(method => !method.IsSpecialName)
+            .GetMethods(BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.DeclaredOnly)
+            .Where(method => method is { IsAssembly: true, IsSpecialName: false })
             .ToDictionary(method => method.Name, method => method.CreateDelegate<Action<ICollectives>>());
 
     internal static void All_gather_gives_every_rank_every_shard(ICollectives ranks)
@@ -125,6 +125,30 @@ public static class CollectivesCases
                 receive
             );
         }
+    }
+
+    internal static void All_to_all_in_groups_exchanges_within_each_whatever_the_sizes_of_the_others(ICollectives ranks)
+    {
+        foreach (var size in Enumerable.Range(1, ranks.WorldSize).Where(size => ranks.WorldSize % size == 0))
+        {
+            var (first, place) = (ranks.Rank / size * size, ranks.Rank % size);
+            var count = 101 + first;
+            var receive = Zeros(ranks, size * count);
+            ranks.AllToAll(Of(ranks, ranks.Rank, size * count, ScalarType.Float32), receive, group: size).Wait();
+            AssertSame(
+                cat([
+                    .. Enumerable
+                        .Range(first, size)
+                        .Select(rank =>
+                            Of(ranks, rank, size * count, ScalarType.Float32).narrow(0, place * count, count)
+                        ),
+                ]),
+                receive
+            );
+        }
+
+        var buffer = Zeros(ranks, 4);
+        Assert.Throws<ArgumentException>(() => ranks.AllToAll(buffer, Zeros(ranks, 4), group: ranks.WorldSize + 1));
     }
 
     internal static void Ring_shift_gives_to_the_next_rank_and_goes_round(ICollectives ranks)

@@ -51,7 +51,7 @@ internal sealed class MatchedCall(int worldSize)
                 Array.ForEach(Ranks(), rank => Copy(all[all[0].Call.Root!.Value].Input, all[rank].Output));
                 break;
             case Collective.AllToAll:
-                Each((rank, source) => Copy(Slice(all[source].Input, rank), Slice(all[rank].Output, source)));
+                Exchange(all, all[0].Call.Group ?? worldSize);
                 break;
             case Collective.RingShift:
                 Array.ForEach(Ranks(), rank => Copy(all[(rank + worldSize - 1) % worldSize].Input, all[rank].Output));
@@ -60,6 +60,17 @@ internal sealed class MatchedCall(int worldSize)
                 throw new NotSupportedException($"{all[0].Call.Collective} is not supported by thread ranks.");
         }
     }
+
+    private void Exchange(CollectiveOperation[] all, int group) =>
+        Each(
+            (rank, source) =>
+            {
+                if (rank / group == source / group)
+                {
+                    Copy(Slice(all[source].Input, rank % group, group), Slice(all[rank].Output, source % group, group));
+                }
+            }
+        );
 
     private int[] Ranks() => [.. Enumerable.Range(0, worldSize)];
 
@@ -74,9 +85,11 @@ internal sealed class MatchedCall(int worldSize)
         }
     }
 
-    private Tensor Slice(Tensor whole, int rank)
+    private Tensor Slice(Tensor whole, int rank) => Slice(whole, rank, worldSize);
+
+    private static Tensor Slice(Tensor whole, int rank, int count)
     {
-        var length = whole.numel() / worldSize;
+        var length = whole.numel() / count;
         return whole.narrow(0, rank * length, length);
     }
 

@@ -97,8 +97,9 @@ internal sealed class Mpi : Backend
                 );
                 break;
             case Collective.AllToAll:
-                var bytes = operation.Count / WorldSize * operation.ElementSize;
-                exchange.AllToAll(operation.InputAddress, bytes, operation.OutputAddress, bytes);
+                var group = operation.Call.Group ?? WorldSize;
+                var bytes = operation.Count / group * operation.ElementSize;
+                exchange.AllToAll(operation.InputAddress, bytes, operation.OutputAddress, bytes, group);
                 break;
             case Collective.RingShift:
                 exchange.SendAndReceive(

@@ -17,7 +17,7 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
     {
         if (bytes * thread.Size > largestMessage)
         {
-            Pairwise(send, 0, receive, bytes, bytes);
+            Pairwise(send, 0, receive, bytes, bytes, thread.Size);
             return;
         }
 
@@ -39,12 +39,18 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
     }
 
     /// <summary>Bytes for rank r are read from <c>send + r·sendStride</c>; those from rank r are written to <c>receive
-    /// + r·bytes</c>.</summary>
-    public void AllToAll(nint send, long sendStride, nint receive, long bytes)
+    /// + r·bytes</c>. In groups, r counts the ranks of a group.</summary>
+    public void AllToAll(nint send, long sendStride, nint receive, long bytes, int? group = null)
     {
+        if (group is { } size && size != thread.Size)
+        {
+            Pairwise(send, sendStride, receive, bytes, bytes, size);
+            return;
+        }
+
         if (sendStride != bytes || bytes * thread.Size > largestMessage)
         {
-            Pairwise(send, sendStride, receive, bytes, bytes);
+            Pairwise(send, sendStride, receive, bytes, bytes, thread.Size);
             return;
         }
 
@@ -114,19 +120,25 @@ internal readonly ref struct MpiExchange(MpiThread thread, MpiPending work, long
 
     // In round k each rank sends to the k-th rank after it, so all links are busy and each rank communicates with two
     // others at a time.
-    private unsafe void Pairwise(nint send, long sendStride, nint receive, long receiveStride, long bytes)
+    private unsafe void Pairwise(nint send, long sendStride, nint receive, long receiveStride, long bytes, int group)
     {
-        var (rank, size) = (thread.Rank, thread.Size);
+        var (first, rank) = (thread.Rank / group * group, thread.Rank % group);
         var (mine, place) = (send + (nint)(rank * sendStride), receive + (nint)(rank * receiveStride));
         if (mine != place)
         {
             Buffer.MemoryCopy((void*)mine, (void*)place, bytes, bytes);
         }
 
-        for (var round = 1; round < size; round++)
+        for (var round = 1; round < group; round++)
         {
-            var (to, from) = ((rank + round) % size, (rank + size - round) % size);
-            SendAndReceive(send + (nint)(to * sendStride), to, receive + (nint)(from * receiveStride), from, bytes);
+            var (to, from) = ((rank + round) % group, (rank + group - round) % group);
+            SendAndReceive(
+                send + (nint)(to * sendStride),
+                first + to,
+                receive + (nint)(from * receiveStride),
+                first + from,
+                bytes
+            );
         }
     }
 }

@@ -207,7 +207,7 @@ internal sealed class Nccl : Backend
                     communicator,
                     stream
                 ),
-                Collective.AllToAll => ExchangeSlices(input, output, bytes / (nuint)WorldSize),
+                Collective.AllToAll => ExchangeSlices(input, output, bytes, call.Group ?? WorldSize),
                 Collective.RingShift => Grouped(() =>
                 {
                     Send(input, bytes, (Rank + 1) % WorldSize);
@@ -220,13 +220,14 @@ internal sealed class Nccl : Backend
         );
     }
 
-    private int ExchangeSlices(nint send, nint receive, nuint bytes) =>
+    private int ExchangeSlices(nint send, nint receive, nuint bytes, int group) =>
         Grouped(() =>
         {
-            for (var rank = 0; rank < WorldSize; rank++)
+            var (first, slice) = (Rank / group * group, bytes / (nuint)group);
+            for (var i = 0; i < group; i++)
             {
-                Send(send + (rank * (nint)bytes), bytes, rank);
-                Receive(receive + (rank * (nint)bytes), bytes, rank);
+                Send(send + (i * (nint)slice), slice, first + i);
+                Receive(receive + (i * (nint)slice), slice, first + i);
             }
         });
 

@@ -80,6 +80,10 @@ internal static class NcclSelfTest
         var broadcast = Of(me, Count);
         var exchanged = zeros(n * Count, type, ranks.Device);
         var shifted = zeros(Count, type, ranks.Device);
+        // Groups of two where there are several, with sizes of their own.
+        var group = n % 2 == 0 ? 2 : n;
+        var first = me / group * group;
+        var inGroups = zeros(group * (Count + first), type, ranks.Device);
         Pending[] calls =
         [
             ranks.AllGather(Of(me, Count), full),
@@ -88,6 +92,7 @@ internal static class NcclSelfTest
             ranks.Broadcast(broadcast, n - 1),
             ranks.AllToAll(Of(me, n * Count), exchanged),
             ranks.RingShift(Of(me, Count), shifted),
+            ranks.AllToAll(Of(me, group * (Count + first)), inGroups, group: group),
         ];
         Array.ForEach(calls, call => call.Wait());
         (string What, Tensor Expected, Tensor Actual)[] results =
@@ -98,6 +103,15 @@ internal static class NcclSelfTest
             ("Broadcast", sent, broadcast),
             ("AllToAll", cat([.. Enumerable.Range(0, n).Select(rank => Part(Of(rank, n * Count), me))]), exchanged),
             ("RingShift", Of((me + n - 1) % n, Count), shifted),
+            (
+                "AllToAll in groups",
+                cat([
+                    .. Enumerable
+                        .Range(first, group)
+                        .Select(rank => Of(rank, group * (Count + first)).view(group, -1)[me - first]),
+                ]),
+                inGroups
+            ),
         ];
         return
         [

@@ -132,8 +132,8 @@ internal static class RecipeChecks
             };
     }
 
-    /// <summary>Checks <c>sequence_parallel_size</c> against world size and model: it must be 1 or the world size, and
-    /// divide the numbers of heads.</summary>
+    /// <summary>Checks <c>sequence_parallel_size</c> against world size and model: it must divide the world size and
+    /// the numbers of heads.</summary>
     /// <exception cref="InvalidDataException">It does not.</exception>
     public static void CheckRanks(Recipe recipe, ModelConfig config, int worldSize)
     {
@@ -143,12 +143,12 @@ internal static class RecipeChecks
             return;
         }
 
-        if (size != worldSize)
+        if (worldSize % size != 0)
         {
             throw new InvalidDataException(
                 $"'training_args.sequence_parallel_size' is {size}, but the run has {worldSize} "
-                    + $"{(worldSize == 1 ? "rank" : "ranks")}; expected 1 or {worldSize}. "
-                    + $"Start {size} ranks (--nproc-per-node {size}), or change the key."
+                    + $"{(worldSize == 1 ? "rank" : "ranks")}; expected a divisor of {worldSize}. "
+                    + $"Start {size} ranks or a multiple (--nproc-per-node {size}), or change the key."
             );
         }
 

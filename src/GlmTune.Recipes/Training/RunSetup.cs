@@ -104,7 +104,7 @@ internal sealed class RunSetup
                 Packing = Recipe.Training.Packing ?? collectives.Device.type == DeviceType.CUDA,
             },
         };
-        // Ranks that share a micro-batch use the same rows, as a single rank would.
+        // Ranks that share a micro-batch use the same rows, as a single rank would; each group has its own.
         var shared = Recipe.Training.SequenceParallelSize > 1;
         var dataRanks = Ranks.Count / Recipe.Training.SequenceParallelSize;
         Ranks.RunOnAllOrFail(() => RecipeChecks.CheckRows(Recipe, Data.Examples.Count));
@@ -112,7 +112,7 @@ internal sealed class RunSetup
             Data.Examples,
             Recipe.Batches,
             Data.Tokenizer.Special.Padding,
-            shared ? 0 : Ranks.Rank,
+            Ranks.Rank / Recipe.Training.SequenceParallelSize,
             dataRanks
         );
         Note(Recipe.Training.Packing == true ? [Describe(Batches.Packing)] : []);
@@ -145,7 +145,15 @@ internal sealed class RunSetup
             {
                 Done = done,
                 CapturesSmallSteps = Recipe.Training is { CudaGraphs: true, OffloadActivations: false },
-                MakePass = shared ? batch => SequenceParallelPass.Of(batch, Model.Config.Heads, collectives) : null,
+                MakePass = shared
+                    ? batch =>
+                        SequenceParallelPass.Of(
+                            batch,
+                            Model.Config.Heads,
+                            collectives,
+                            Recipe.Training.SequenceParallelSize
+                        )
+                    : null,
             }
         );
         Checkpoints = new RunCheckpoints(Recipe, inputs, Base, Model, Trained, Trainer, Ranks, Reporter.Note);
@@ -339,8 +347,11 @@ internal sealed class RunSetup
 
     // Tokens of the largest pass on a rank.
     private long PassTokens =>
-        (Recipe.Batches.PackedTokens ?? ((long)Data.Longest * Recipe.Training.MicroBatchSize))
-        / Recipe.Training.SequenceParallelSize;
+        (
+            (Recipe.Batches.PackedTokens ?? ((long)Data.Longest * Recipe.Training.MicroBatchSize))
+            + Recipe.Training.SequenceParallelSize
+            - 1
+        ) / Recipe.Training.SequenceParallelSize;
 
     private OffloadedInputs NewOffloadedInputs(Device device) =>
         new(device, PassTokens * Model.Config.HiddenSize * Model.Type.ElementSize());

@@ -15,28 +15,31 @@ internal sealed class HeadExchange : AttentionExchange
 {
     private readonly ICollectives ranks;
     private readonly HeadLayout all;
+    private readonly int size;
 
-    /// <param name="ranks">The ranks that share the pass.</param>
+    /// <param name="ranks">All ranks, of which groups of <paramref name="size"/> consecutive ones share a pass
+    /// each.</param>
+    /// <param name="size">Number of ranks that share a pass; a divisor of their number.</param>
     /// <param name="heads">All heads of the model.</param>
     /// <param name="sequences">All tokens of the pass, equally many for each rank.</param>
     /// <exception cref="ArgumentException">Heads or tokens cannot be divided equally.</exception>
-    public HeadExchange(ICollectives ranks, HeadLayout heads, SequenceLayout sequences)
+    public HeadExchange(ICollectives ranks, int size, HeadLayout heads, SequenceLayout sequences)
     {
-        (this.ranks, all, Sequences) = (ranks, heads, sequences);
-        if (Problem(heads, ranks.WorldSize) is { } problem)
+        (this.ranks, this.size, all, Sequences) = (ranks, size, heads, sequences);
+        if (Problem(heads, size) is { } problem)
         {
             throw new ArgumentException(problem, nameof(ranks));
         }
 
-        if (sequences.Tokens % ranks.WorldSize != 0)
+        if (sequences.Tokens % size != 0)
         {
             throw new ArgumentException(
-                $"{sequences.Tokens} tokens cannot be split into {ranks.WorldSize} equal parts.",
+                $"{sequences.Tokens} tokens cannot be split into {size} equal parts.",
                 nameof(sequences)
             );
         }
 
-        var queries = heads.QueryHeads / ranks.WorldSize;
+        var queries = heads.QueryHeads / size;
         Heads = heads with { QueryHeads = queries, KeyValueHeads = Math.Max(1, queries / heads.GroupSize) };
     }
 
@@ -46,7 +49,7 @@ internal sealed class HeadExchange : AttentionExchange
     /// <inheritdoc/>
     public override SequenceLayout Sequences { get; }
 
-    private int Run => Sequences.Tokens / ranks.WorldSize;
+    private int Run => Sequences.Tokens / size;
 
     /// <summary>Why this many ranks cannot share these heads; null if they can.</summary>
     public static string? Problem(HeadLayout heads, int worldSize)
@@ -69,7 +72,7 @@ internal sealed class HeadExchange : AttentionExchange
     {
         using var scope = NewDisposeScope();
         var slices = new List<Tensor>();
-        for (var rank = 0; rank < ranks.WorldSize; rank++)
+        for (var rank = 0; rank < size; rank++)
         {
             var first = FirstKeyValueHead(rank) * all.HeadDim;
             slices.Add(
@@ -91,7 +94,7 @@ internal sealed class HeadExchange : AttentionExchange
     public override Tensor ToTokens(Tensor attended)
     {
         using var scope = NewDisposeScope();
-        var received = Exchanged(attended.contiguous()).view(ranks.WorldSize, Run, Heads.QueryWidth);
+        var received = Exchanged(attended.contiguous()).view(size, Run, Heads.QueryWidth);
         return received.transpose(0, 1).reshape(Run, all.QueryWidth).MoveToOuterDisposeScope();
     }
 
@@ -99,7 +102,7 @@ internal sealed class HeadExchange : AttentionExchange
     public override Tensor GradientToHeads(Tensor gradient)
     {
         using var scope = NewDisposeScope();
-        var slices = gradient.view(Run, ranks.WorldSize, Heads.QueryWidth).transpose(0, 1).contiguous();
+        var slices = gradient.view(Run, size, Heads.QueryWidth).transpose(0, 1).contiguous();
         return Exchanged(slices).view(Sequences.Tokens, Heads.QueryWidth).MoveToOuterDisposeScope();
     }
 
@@ -107,14 +110,14 @@ internal sealed class HeadExchange : AttentionExchange
     public override Tensor GradientToTokens(Tensor gradient)
     {
         using var scope = NewDisposeScope();
-        var received = Exchanged(gradient.contiguous()).view(ranks.WorldSize, Run, Heads.FusedWidth);
+        var received = Exchanged(gradient.contiguous()).view(size, Run, Heads.FusedWidth);
         var result = empty([Run, all.FusedWidth], gradient.dtype, gradient.device);
         result
             .narrow(1, 0, all.QueryWidth)
             .copy_(received.narrow(2, 0, Heads.QueryWidth).transpose(0, 1).reshape(Run, all.QueryWidth));
         var wide = gradient.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
         var sums = zeros([Run, 2, all.KeyValueWidth], wide, gradient.device);
-        for (var rank = 0; rank < ranks.WorldSize; rank++)
+        for (var rank = 0; rank < size; rank++)
         {
             var part = received[rank]
                 .narrow(1, Heads.QueryWidth, 2 * Heads.KeyValueWidth)
@@ -128,14 +131,14 @@ internal sealed class HeadExchange : AttentionExchange
 
     /// <inheritdoc/>
     public override Tensor OfPrefix(Tensor prefix) =>
-        prefix.narrow(2, FirstKeyValueHead(ranks.Rank), Heads.KeyValueHeads);
+        prefix.narrow(2, FirstKeyValueHead(ranks.Rank % size), Heads.KeyValueHeads);
 
     private int FirstKeyValueHead(int rank) => rank * Heads.QueryHeads / all.GroupSize;
 
     private Tensor Exchanged(Tensor send)
     {
         var receive = empty_like(send);
-        ranks.AllToAll(send, receive, new CallLabel(null, "attention")).Wait();
+        ranks.AllToAll(send, receive, new CallLabel(null, "attention"), size).Wait();
         return receive;
     }
 }

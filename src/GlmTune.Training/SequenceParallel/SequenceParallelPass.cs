@@ -5,31 +5,34 @@ using GlmTune.Model.Layers;
 
 namespace GlmTune.Training.SequenceParallel;
 
-/// <summary>Splits a micro-batch that all ranks have into equal runs of tokens, one per rank, regardless of where its
-/// sequences start and end.</summary>
+/// <summary>Splits a micro-batch that all ranks of a group have into equal runs of tokens, one per rank, regardless of
+/// where its sequences start and end.</summary>
 /// <remarks>Memory for activations falls to one share, so sequences can be longer by a factor of the number of ranks.
 /// Losses and gradients are sums over tokens, so those of the ranks add up like those of different
 /// micro-batches.</remarks>
 internal static class SequenceParallelPass
 {
     /// <summary>This rank's run of a micro-batch.</summary>
-    /// <param name="batch">The micro-batch; the same on all ranks.</param>
+    /// <param name="batch">The micro-batch; the same on all ranks of a group.</param>
     /// <param name="heads">The model's heads.</param>
-    /// <param name="ranks">The ranks that share the pass.</param>
+    /// <param name="ranks">All ranks; groups of consecutive ones share a pass each.</param>
+    /// <param name="size">Number of ranks of a group; null: all.</param>
     /// <exception cref="ArgumentException">The heads cannot be divided equally.</exception>
-    public static TrainingPass Of(MicroBatch batch, HeadLayout heads, ICollectives ranks)
+    public static TrainingPass Of(MicroBatch batch, HeadLayout heads, ICollectives ranks, int? size = null)
     {
+        var shares = size ?? ranks.WorldSize;
+        var place = ranks.Rank % shares;
         var (ids, starts) = (batch.TokenIds, batch.SequenceStarts);
         var (rows, targets) = TrainingPass.TargetsOf(batch);
-        var run = (ids.Length + ranks.WorldSize - 1) / ranks.WorldSize;
-        var padding = (run * ranks.WorldSize) - ids.Length;
+        var run = (ids.Length + shares - 1) / shares;
+        var padding = (run * shares) - ids.Length;
         if (padding > 0)
         {
             // Padding as a sequence of its own, which no other token sees and which has no supervised tokens.
             (ids, starts) = ([.. ids, .. new int[padding]], [.. starts, ids.Length + padding]);
         }
 
-        var (from, to) = (run * ranks.Rank, run * (ranks.Rank + 1));
+        var (from, to) = (run * place, run * (place + 1));
         var mine = Enumerable.Range(0, rows.Length).Where(i => rows[i] >= from && rows[i] < to).ToArray();
         var sequences = new SequenceLayout(starts, ranks.Device);
         return new TrainingPass(
@@ -41,7 +44,7 @@ internal static class SequenceParallelPass
                 ranks.Device
             ),
             from..to,
-            new HeadExchange(ranks, heads, sequences)
+            new HeadExchange(ranks, shares, heads, sequences)
         );
     }
 }

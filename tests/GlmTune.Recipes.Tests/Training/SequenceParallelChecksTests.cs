@@ -29,8 +29,31 @@ public sealed class SequenceParallelChecksTests : IDisposable
         Assert.Equal((one.Last!.Tokens, one.Last.Examples), (many.Last!.Tokens, many.Last.Examples));
     }
 
+    [Theory, InlineData(4, 2, null, Lora), InlineData(4, 2, 3, "")]
+    public void Groups_of_ranks_that_share_sequences_give_the_losses_of_as_many_ranks(
+        int ranks,
+        int size,
+        int? stage,
+        string adapter
+    )
+    {
+        string[] settings =
+        [
+            "training_args.packing=true",
+            "training_args.pack_length=128",
+            .. adapter.Length > 0 ? [adapter] : (string[])[],
+        ];
+        var groups = tiny.Train(tiny.Recipe("groups", stage: null, settings), ranks / size);
+        var many = tiny.Train(
+            tiny.Recipe("many", stage, [.. settings, $"training_args.sequence_parallel_size={size}"]),
+            ranks
+        );
+        Assert.All(groups.Losses.Zip(many.Losses), pair => Assert.Equal(pair.First, pair.Second, 2e-5));
+        Assert.Equal((groups.Last!.Tokens, groups.Last.Examples), (many.Last!.Tokens, many.Last.Examples));
+    }
+
     [Theory]
-    [InlineData(2, 4, "'training_args.sequence_parallel_size' is 4, but the run has 2 ranks; expected 1 or 2")]
+    [InlineData(2, 4, "'training_args.sequence_parallel_size' is 4, but the run has 2 ranks; expected a divisor of 2")]
     [InlineData(3, 3, "4 query heads cannot be divided among 3 ranks")]
     public void A_size_that_cannot_be_is_refused_before_anything_is_loaded(int ranks, int size, string message)
     {

@@ -6,6 +6,7 @@ using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Testing;
 using GlmTune.Training.Optimization;
+using GlmTune.Training.SequenceParallel;
 using GlmTune.Training.Sharding;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -18,7 +19,8 @@ public class RankedTrajectoryTests
     static RankedTrajectoryTests() => NativeRuntime.Load();
 
     [Theory, InlineData("full", 2, 3), InlineData("full", 4, 2), InlineData("prefix", 2, 3), InlineData("prefix", 4, 0)]
-    public void Ranks_follow_the_reference_trajectory(string kind, int worldSize, int stage)
+    [InlineData("full", 4, 3, 2), InlineData("full", 4, 1, 2), InlineData("full", 6, 0, 2)]
+    public void Ranks_follow_the_reference_trajectory(string kind, int worldSize, int stage, int sharedBy = 1)
     {
         InProcess.Run(
             worldSize,
@@ -61,7 +63,13 @@ public class RankedTrajectoryTests
                     schedule,
                     seed: 1,
                     ranks.Rank
-                );
+                )
+                {
+                    MakePass =
+                        sharedBy == 1
+                            ? null
+                            : batch => SequenceParallelPass.Of(batch, model.Config.Heads, ranks, sharedBy),
+                };
                 if (prefix is not null)
                 {
                     AddGoldenGradients(trainer.Runner, ranks);
@@ -69,7 +77,9 @@ public class RankedTrajectoryTests
 
                 foreach (var step in steps)
                 {
-                    var report = trainer.Step(Share(GoldenModelTests.Batch(step), ranks));
+                    var report = trainer.Step(
+                        Share(GoldenModelTests.Batch(step), ranks.Rank / sharedBy, worldSize / sharedBy)
+                    );
                     GoldenModelTests.Near(step.GetProperty("loss").GetDouble(), report.Loss, 1e-3);
                     GoldenModelTests.Near(
                         step.GetProperty("grad_norm").GetDouble(),
@@ -106,17 +116,17 @@ public class RankedTrajectoryTests
         runner.Model.PositionOffset = offset;
     }
 
-    // Row r goes to rank r mod N; where there are fewer rows than ranks, some have none.
-    private static StepBatches Share(StepBatches step, ICollectives ranks)
+    // Row r goes to rank (or group of ranks) r mod N; where there are fewer rows than ranks, some have none.
+    private static StepBatches Share(StepBatches step, int rank, int count)
     {
         var all = step.MicroBatches[0];
         var starts = all.SequenceStarts;
-        if (ranks.Rank >= starts.Length - 1)
+        if (rank >= starts.Length - 1)
         {
             return step with { MicroBatches = [MicroBatch.Filler(0)] };
         }
 
-        int[] rows = [.. Enumerable.Range(0, starts.Length - 1).Where(row => row % ranks.WorldSize == ranks.Rank)];
+        int[] rows = [.. Enumerable.Range(0, starts.Length - 1).Where(row => row % count == rank)];
         T[] Of<T>(T[] values) => [.. rows.SelectMany(row => values[starts[row]..starts[row + 1]])];
         var labels = Of(all.Labels);
         var ends = new List<int> { 0 };
