@@ -70,6 +70,11 @@ public sealed record Recipe
     /// <param name="hiddenSize">The model's hidden size.</param>
     /// <param name="worldSize">Number of ranks; at least 1.</param>
     /// <exception cref="InvalidDataException">The DeepSpeed file contradicts this recipe or these sizes.</exception>
-    internal DeepSpeedPlan Plan(int hiddenSize, int worldSize) =>
-        DeepSpeed is null ? new DeepSpeedPlan(this, new(), []) : DeepSpeed.Resolve(this, hiddenSize, worldSize);
+    internal DeepSpeedPlan Plan(int hiddenSize, int worldSize)
+    {
+        var plan = DeepSpeed is null
+            ? new DeepSpeedPlan(this, new(), [])
+            : DeepSpeed.Resolve(this, hiddenSize, worldSize);
+        return plan with { Sharding = StatePlan.Of(plan.Recipe, plan.Sharding, worldSize) };
+    }
 }

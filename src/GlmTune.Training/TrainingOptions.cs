@@ -55,6 +55,12 @@ public sealed record TrainingOptions
     /// between the forward and the backward pass. Default: false.</summary>
     public bool OffloadActivations { get; init; }
 
+    /// <summary>Whether the optimizer's state is in host memory. Default: false.</summary>
+    public bool OffloadOptimizer { get; init; }
+
+    /// <summary>Whether weights are in host memory, and brought to the device layer by layer. Default: false.</summary>
+    public bool OffloadParameters { get; init; }
+
     /// <summary>Whether settings that need less memory are made where the run would not fit: recomputation, shorter
     /// packed sequences or fewer rows at a time, offloads. Default: false.</summary>
     public bool Fit { get; init; }

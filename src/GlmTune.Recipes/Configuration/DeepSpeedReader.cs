@@ -1,4 +1,5 @@
 using GlmTune.Training;
+using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
 
 namespace GlmTune.Recipes.Configuration;
@@ -12,11 +13,13 @@ namespace GlmTune.Recipes.Configuration;
 internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? worldSize)
 {
     private readonly DeepSpeedValues values = new(recipe);
+    private StateOptions state = recipe.Optimizer.State;
 
     public DeepSpeedPlan Read(Section root)
     {
         BatchSizes(root);
         var planned = recipe with { Training = recipe.Training with { Precision = ReadPrecision(root) } };
+        planned = planned with { Optimizer = planned.Optimizer with { State = state } };
         values.Match(root, "gradient_clipping", recipe.Optimizer.MaxGradientNorm, "max_grad_norm", saysAbsent: true);
         new DeepSpeedOptimization(recipe, values).ReadOptimizer(root);
         planned = planned with { Schedule = new DeepSpeedOptimization(recipe, values).ReadSchedule(root) };
@@ -129,10 +132,37 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
             "gradients are reduced layer by layer during the backward pass"
         );
         values.Nothing(section, "check_grad_overflow", "a gradient that is not finite always ends the run");
-        values.NotSupported(section, "bf16_master_weights_and_grads", "master weights are float32");
-        values.NotSupported(section, "bf16_optimizer_states", "optimizer states are float32");
+        ReadState(section);
         values.End(section);
         return chosen;
+    }
+
+    private void ReadState(Section section)
+    {
+        if (Asks("bf16_master_weights_and_grads", "master_weights", state.MasterWeights))
+        {
+            state = state with { MasterWeights = false };
+        }
+
+        if (Asks("bf16_optimizer_states", "optimizer_state", state.Moments != StateType.BFloat16))
+        {
+            state = state with { Moments = StateType.BFloat16 };
+        }
+
+        bool Asks(string key, string ours, bool differs)
+        {
+            var asks = values.Flag(section, key, false);
+            if (asks && differs && recipe.Written.Contains($"training_args.{ours}"))
+            {
+                section.Problem(
+                    key,
+                    $"'{section.Full(key)}' is true, but 'training_args.{ours}' says otherwise; make them agree, or remove "
+                        + "one"
+                );
+            }
+
+            return asks;
+        }
     }
 
     private CommunicationType Communication(Section root)

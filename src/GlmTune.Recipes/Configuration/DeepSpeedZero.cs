@@ -79,41 +79,29 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
                 idle
             ),
         };
-        sharding = Offload(section, sharding, idle);
+        sharding = Offload(section, sharding);
         Others(section);
         values.End(section);
         return sharding;
     }
 
-    private ShardingOptions Offload(Section section, ShardingOptions sharding, string? idle)
+    private ShardingOptions Offload(Section section, ShardingOptions sharding)
     {
-        var optimizer = Device(section, "offload_optimizer", idle: null);
-        var parameters = Device(section, "offload_param", idle);
+        var optimizer = Device(section, "offload_optimizer");
+        var parameters = Device(section, "offload_param");
         var old = values.Flag(section, "cpu_offload", false);
-        var oldParameters = values.Flag(section, "cpu_offload_param", false, idle);
-        foreach (var (key, isSet) in new[] { ("offload_optimizer", optimizer.Offload), ("cpu_offload", old) })
-        {
-            if (isSet && sharding.Stage == 0)
-            {
-                section.Problem(
-                    key,
-                    $"'{section.Full(key)}' requires stage 1, 2 or 3, but '{section.Full("stage")}' is 0; set "
-                        + "a stage, or remove it"
-                );
-            }
-        }
-
+        var oldParameters = values.Flag(section, "cpu_offload_param", false);
         var pinned = section.FlagOrNull("cpu_offload_use_pin_memory", "true");
         values.Became(section, "cpu_offload_use_pin_memory", Scalars.Write(pinned));
         return sharding with
         {
             OffloadOptimizer = optimizer.Offload || old,
-            OffloadParameters = idle is null && (parameters.Offload || oldParameters),
+            OffloadParameters = parameters.Offload || oldParameters,
             PinMemory = optimizer.Pin ?? parameters.Pin ?? pinned ?? sharding.PinMemory,
         };
     }
 
-    private (bool Offload, bool? Pin) Device(Section zero, string key, string? idle)
+    private (bool Offload, bool? Pin) Device(Section zero, string key)
     {
         var section = zero.Child(key);
         var device = section.Choice(
@@ -124,20 +112,14 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
             ("nvme", "nvme"),
             ("auto", "none")
         );
-        if (device == "nvme" && idle is null)
+        if (device == "nvme")
         {
             section.Problem("device", $"'{section.Full("device")}' is 'nvme', which is not supported; write cpu");
         }
 
-        values.Became(
-            section,
-            "device",
-            idle is not null ? $"no effect here: {idle}"
-                : device == "cpu" ? "in host memory"
-                : "on the device"
-        );
+        values.Became(section, "device", device == "cpu" ? "in host memory" : "on the device");
         var pin = section.FlagOrAuto("pin_memory", "true");
-        values.Became(section, "pin_memory", idle is null ? Scalars.Write(pin ?? true) : $"no effect here: {idle}");
+        values.Became(section, "pin_memory", Scalars.Write(pin ?? true));
         foreach (
             var other in new[]
             {
@@ -159,7 +141,7 @@ internal sealed class DeepSpeedZero(DeepSpeedValues values, int? hiddenSize)
         }
 
         values.End(section);
-        return (device == "cpu", idle is null ? pin : null);
+        return (device == "cpu", pin);
     }
 
     private void Others(Section section)

@@ -8,7 +8,6 @@ internal static class OptimizationSection
     public static OptimizerOptions ReadOptimizer(Section arguments)
     {
         var defaults = new OptimizerOptions();
-        ReadKind(arguments);
         return new OptimizerOptions
         {
             LearningRate = arguments.Number("learning_rate", defaults.LearningRate, Bounds.NotNegative),
@@ -16,39 +15,9 @@ internal static class OptimizationSection
             Beta2 = arguments.Number("adam_beta2", defaults.Beta2, Bounds.ShareBelowOne),
             Epsilon = arguments.Number("adam_epsilon", defaults.Epsilon, Bounds.Positive),
             WeightDecay = arguments.Number("weight_decay", defaults.WeightDecay, Bounds.NotNegative),
+            State = StateSection.Read(arguments),
             MaxGradientNorm = arguments.Number("max_grad_norm", defaults.MaxGradientNorm, Bounds.NotNegative),
         };
-    }
-
-    /// <summary>Accepts AdamW under any of its names, and notes where memory-saving variants do not apply
-    /// here.</summary>
-    private static void ReadKind(Section arguments)
-    {
-        const string key = "optim";
-        const string plain = "";
-        const string quantized = "its moments are kept in float32, which takes more memory and rounds less";
-        const string paged =
-            "its state is not paged; to keep it in host memory, use a DeepSpeed file with " + "offload_optimizer";
-        var note = arguments.Choice(
-            key,
-            plain,
-            ("adamw_torch", plain),
-            ("adamw_torch_fused", plain),
-            ("adamw_hf", plain),
-            ("adamw_apex_fused", plain),
-            ("adamw_torch_8bit", quantized),
-            ("adamw_torch_4bit", quantized),
-            ("adamw_8bit", quantized),
-            ("adamw_bnb_8bit", quantized),
-            ("adamw_anyprecision", quantized),
-            ("paged_adamw", paged),
-            ("paged_adamw_32bit", paged),
-            ("paged_adamw_8bit", $"{quantized}; {paged}")
-        );
-        if (note.Length > 0)
-        {
-            arguments.Note(key, $"'{arguments.Full(key)}' is {arguments.Peek(key)!.Describe()}, read as AdamW: {note}");
-        }
     }
 
     public static ScheduleOptions ReadSchedule(Section arguments)

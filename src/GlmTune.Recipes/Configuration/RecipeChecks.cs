@@ -11,6 +11,7 @@ internal static class RecipeChecks
     /// <returns>The recipe without settings that others turn off.</returns>
     public static Recipe Run(Recipe recipe, Section arguments)
     {
+        recipe = StateSection.Check(recipe, arguments);
         var training = recipe.Training;
         var evaluates = training.EvaluationStrategy != IntervalStrategy.No;
         if (recipe.Data.ValidationFile is null && (evaluates || training.EvaluationOnStart))

@@ -58,6 +58,8 @@ internal static class TrainingSection
             Fp8Base = arguments.Flag("fp8_base", defaults.Fp8Base),
             OffloadEmbedding = arguments.Flag("offload_embedding", defaults.OffloadEmbedding),
             OffloadActivations = arguments.Flag("offload_activations", defaults.OffloadActivations),
+            OffloadOptimizer = arguments.Flag("offload_optimizer", defaults.OffloadOptimizer),
+            OffloadParameters = arguments.Flag("offload_param", defaults.OffloadParameters),
             Fit = arguments.Flag("fit", defaults.Fit),
             Recompute = arguments.Choice(
                 "gradient_checkpointing",

@@ -18,8 +18,8 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
             MemoryChangeKind.Rows => Text("training_args.per_device_train_batch_size: {0}"),
             MemoryChangeKind.OffloadEmbedding => "training_args.offload_embedding: true",
             MemoryChangeKind.OffloadActivations => "training_args.offload_activations: true",
-            MemoryChangeKind.OffloadOptimizer => "zero_optimization.offload_optimizer.device: cpu (DeepSpeed file)",
-            _ => "zero_optimization.stage: 3 with offload_param.device: cpu (DeepSpeed file)",
+            MemoryChangeKind.OffloadOptimizer => "training_args.offload_optimizer: true",
+            _ => "training_args.offload_param: true",
         };
 
     /// <summary>As <c>glmtune bench train</c> has it.</summary>
@@ -31,7 +31,7 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
             MemoryChangeKind.OffloadEmbedding => "--offload-embedding",
             MemoryChangeKind.OffloadActivations => "--offload-activations",
             MemoryChangeKind.OffloadOptimizer => "--offload-optimizer",
-            _ => "--zero 3 --offload-param",
+            _ => "--offload-param",
         };
 
     /// <summary>The changes that a demand allows, the cheapest in speed first.</summary>
@@ -84,7 +84,13 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
         {
             MemoryChangeKind.Recompute => demand with { Recompute = null },
             MemoryChangeKind.PackLength => demand with { Tokens = Value },
-            MemoryChangeKind.Rows => demand with { Tokens = Value * demand.LongestSequence, Rows = (int)Value },
+            MemoryChangeKind.Rows => demand with
+            {
+                Tokens = Value * demand.LongestSequence,
+                Rows = (int)Value,
+                AccumulationSteps = (int)(demand.AccumulationSteps * (demand.Rows ?? Value) / Value),
+                Sharding = Apply(demand.Sharding),
+            },
             MemoryChangeKind.OffloadEmbedding => demand with { OffloadEmbedding = true },
             MemoryChangeKind.OffloadActivations => demand with
             {
@@ -124,8 +130,10 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
     internal ShardingOptions Apply(ShardingOptions sharding) =>
         Kind switch
         {
-            MemoryChangeKind.OffloadOptimizer => sharding with { OffloadOptimizer = true },
-            MemoryChangeKind.OffloadParameters => sharding with { Stage = 3, OffloadParameters = true },
+            // More micro-batches per step.
+            MemoryChangeKind.Rows => sharding with { UpdatesByLayer = false },
+            MemoryChangeKind.OffloadOptimizer => sharding.WithOptimizerOnHost(),
+            MemoryChangeKind.OffloadParameters => sharding.WithParametersOnHost(),
             _ => sharding,
         };
 

@@ -71,6 +71,9 @@ internal sealed record MemoryDemand
     /// <summary>Whether CUDA's own memory counts as well: of a GPU that no program uses yet.</summary>
     public bool WithContext { get; init; }
 
+    /// <summary>Whether what is trained has copies in full precision.</summary>
+    public bool HasMasters => TrainsAdapter || Sharding.State.MasterWeights;
+
     /// <summary>Whether an adapter is trained and the model frozen.</summary>
     public bool TrainsAdapter => Lora is not null || Prefix is not null;
 

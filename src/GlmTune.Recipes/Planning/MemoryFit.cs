@@ -1,4 +1,5 @@
 using GlmTune.Kernels.Memory;
+using GlmTune.Training.Optimization;
 
 namespace GlmTune.Recipes.Planning;
 
@@ -61,6 +62,11 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
         List<string> ways = [];
         if (!Demand.TrainsAdapter)
         {
+            if (SmallerState() is { } smaller)
+            {
+                ways.Add(smaller);
+            }
+
             ways.Add("train an adapter (configs/lora.yaml)");
         }
 
@@ -87,6 +93,39 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
         return ways;
 
         bool Sharded(int ranks) => MemoryPlan.For(sharded with { Ranks = ranks }, Available).DeviceBytes <= Available;
+    }
+
+    // The largest state with which it fits, alone or with the state in host memory.
+    private string? SmallerState()
+    {
+        StateOptions[] states =
+        [
+            new() { Moments = StateType.BFloat16, MasterWeights = false },
+            new() { Moments = StateType.Int8, MasterWeights = false },
+        ];
+        foreach (var onHost in new[] { false, true })
+        {
+            foreach (var state in states.Where(state => state != Demand.Sharding.State))
+            {
+                var sharding = Demand.Sharding with { State = state };
+                var plan = MemoryPlan.For(
+                    Demand with
+                    {
+                        Sharding = onHost ? sharding.WithOptimizerOnHost() : sharding,
+                        Recompute = null,
+                    },
+                    Available
+                );
+                if (plan.DeviceBytes <= Available)
+                {
+                    return $"set training_args.optimizer_state: {state.Moments.ToString().ToLowerInvariant()} and "
+                        + $"master_weights: none{(onHost ? " with offload_optimizer: true" : "")} (then "
+                        + $"{ByteCount.Text(plan.DeviceBytes)})";
+                }
+            }
+        }
+
+        return null;
     }
 
     /// <summary>Refuses what cannot fit, with the arithmetic and the changes that make it fit.</summary>

@@ -1,7 +1,9 @@
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
 using GlmTune.Model.Layers;
 using GlmTune.Training;
 using GlmTune.Training.Capture;
+using GlmTune.Training.Optimization;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -134,27 +136,56 @@ internal sealed record MemoryPlan(
         var size = demand.Type.ElementSize();
         var (sharding, trained) = (demand.Sharding, sizes.Trained);
         var share = sharding.Stage >= 1 ? demand.Ranks : 1;
+        var state = sharding.OffloadOptimizer ? host : device;
         if (demand.TrainsAdapter)
         {
             device.Add("adapter", trained * size);
         }
-        else if (sharding.OffloadOptimizer && sharding.Stage == 3)
+        else if (!demand.HasMasters)
         {
-            (sharding.OffloadParameters ? host : device).Add(
-                $"updated weights ({Name(demand.Type)})",
-                trained * size / share
-            );
+            // Below stage 3 they are the weights counted above.
+            var weights = sharding.OffloadParameters ? host : device;
+            weights.Add($"weights ({Name(demand.Type)})", sharding.Stage == 3 ? trained * size / share : 0);
         }
         else if (sharding.OffloadOptimizer)
         {
-            device.Add($"updated weights ({Name(demand.Type)})", trained * size / share);
+            var weights = sharding is { OffloadParameters: true, Stage: 3 } ? host : device;
+            weights.Add($"updated weights ({Name(demand.Type)})", trained * size / share);
         }
 
-        var state = sharding.OffloadOptimizer ? host : device;
-        device.Add("gradients (float32)", trained * Wide / share);
-        state.Add("master weights (float32)", trained * Wide / share);
-        state.Add("AdamW's two moments (float32)", AdamMoments * trained * Wide / share);
+        var gradientSize = demand.HasMasters ? Wide : size;
+        var gradient = demand.HasMasters ? "float32" : Name(demand.Type);
+        if (sharding.UpdatesByLayer)
+        {
+            device.Add($"gradients of one layer ({gradient})", sizes.LargestUnit * gradientSize);
+        }
+        else
+        {
+            device.Add($"gradients ({gradient})", trained * gradientSize / share);
+            device.Add(
+                $"gradients while accumulating ({gradient})",
+                sharding.Stage == 1 && demand.AccumulationSteps > 1 ? trained * gradientSize : 0
+            );
+        }
+
+        state.Add("master weights (float32)", demand.HasMasters ? trained * Wide / share : 0);
+        state.Add(
+            $"AdamW's two moments ({demand.Sharding.State.Moments.ToString().ToLowerInvariant()})",
+            MomentBytes(demand.Sharding.State.Moments, trained) / share
+        );
+        var streams =
+            !sharding.State.IsFull
+            && (sharding.OffloadOptimizer || (sharding.OffloadParameters && !demand.HasMasters));
+        device.Add("state on its way", streams ? StreamedAdamW.BufferBytes : 0);
     }
+
+    private static long MomentBytes(StateType type, long count) =>
+        type switch
+        {
+            StateType.BFloat16 => AdamMoments * 2 * count,
+            StateType.Int8 => AdamMoments * (count + (BlockCodes.Blocks(count) * Wide)),
+            _ => AdamMoments * Wide * count,
+        };
 
     // Gradients between a layer's backward pass and their sum. Returns what of it is there beside activations.
     private static long AddPassing(MemoryDemand demand, LayerSizes sizes, PartList device)
@@ -167,15 +198,15 @@ internal sealed record MemoryPlan(
             : config.ParametersPerLayer;
         var bucket = sharding.Stage == 0 ? 0 : Math.Min(largest, sharding.ReduceBucketElements) * size;
         var beside =
-            (largest * size * (demand.AccumulationSteps > 1 ? 2 : 1))
+            (largest * size * (demand is { AccumulationSteps: > 1, HasMasters: true } ? 2 : 1))
             + bucket
             + (demand.TrainsAdapter ? 0 : config.ParametersPerLayer * size);
         device.Add("gradients on their way", beside);
         if (sizes.TrainsEmbedding)
         {
             device.Add(
-                "the embedding's gradient (float32)",
-                (table * Wide) + (sharding.Stage == 0 ? 0 : Math.Min(table, sharding.ReduceBucketElements) * size)
+                $"the embedding's gradient ({(demand.HasMasters ? "float32" : Name(demand.Type))})",
+                (table * (demand.HasMasters ? Wide : size)) + (sharding.Stage == 0 ? 0 : Math.Min(table, sharding.ReduceBucketElements) * size)
             );
         }
 

@@ -49,7 +49,13 @@ internal sealed class RunResume(
         progress.Resume(history, state);
         if (ranks.FirstFinds(() => OptimizerFile.IsIn(checkpoint)))
         {
-            ranks.RunOnAllOrFail(() => OptimizerFile.Read(checkpoint, sharding.Trainable));
+            foreach (
+                var converted in ranks.RunOnAllOrFail(() => OptimizerFile.Read(checkpoint, sharding.Trainable))
+            )
+            {
+                note($"{checkpoint}: {converted}; they were converted");
+            }
+
             sharding.ShareUpdates();
         }
         else

@@ -1,5 +1,6 @@
 using System.Globalization;
 using GlmTune.Data.Templates;
+using GlmTune.Recipes.Configuration;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;
@@ -33,6 +34,8 @@ internal static class RunSettings
         Add("adam_epsilon", optimizer.Epsilon);
         Add("weight_decay", optimizer.WeightDecay);
         Add("max_grad_norm", optimizer.MaxGradientNorm);
+        AddText("optimizer_state", StateSection.Word(optimizer.State.Moments));
+        AddText("master_weights", optimizer.State.MasterWeights ? "float32" : "none");
         AddText("lr_scheduler_type", schedule.Kind.ToString());
         Add("warmup_steps", schedule.WarmupSteps);
         Add("warmup_ratio", schedule.WarmupRatio);

@@ -21,6 +21,9 @@ public sealed record OptimizerOptions
     /// 0.</summary>
     public double WeightDecay { get; init; }
 
+    /// <summary>How many bytes the optimizer's state takes. Default: full precision.</summary>
+    public StateOptions State { get; init; } = new();
+
     /// <summary>Maximum global gradient norm; larger gradients are scaled down. 0 disables clipping (the norm is still
     /// reported). Default: 1.</summary>
     public double MaxGradientNorm { get; init; } = 1;

@@ -15,8 +15,10 @@ namespace GlmTune.Training.Optimization;
 /// <param name="kernels">Layer functions of the device.</param>
 /// <param name="device">Device of the gradients.</param>
 /// <param name="pieceElements">Number of elements updated at a time, rounded down to blocks of codes.</param>
-internal sealed class StreamedAdamW(LayerKernels kernels, Device device, long pieceElements = 1 << 22) : IDisposable
+internal sealed class StreamedAdamW(LayerKernels kernels, Device device, long pieceElements = StreamedAdamW.UsualPiece) : IDisposable
 {
+    private const long UsualPiece = 1 << 22;
+
     // One is copied up and one down while one is updated.
     private const int Slots = 3;
     private readonly HostCopies up = new(device);
@@ -24,6 +26,10 @@ internal sealed class StreamedAdamW(LayerKernels kernels, Device device, long pi
     private readonly Slot[] slots = [.. Enumerable.Range(0, Slots).Select(_ => new Slot())];
     private readonly Queue<Piece> coming = new();
     private int turn;
+
+    /// <summary>Most bytes of device memory that pieces of the usual size take, with master weights and float32
+    /// moments.</summary>
+    public const long BufferBytes = (long)Slots * UsualPiece * 14;
 
     /// <summary>Number of elements in a piece.</summary>
     public long PieceElements { get; } =

@@ -51,7 +51,8 @@ internal sealed record ShardingOptions
     /// device piece by piece. Default: false.</summary>
     public bool OffloadOptimizer { get; init; }
 
-    /// <summary>Whether weights are stored in host memory (stage 3). Default: false.</summary>
+    /// <summary>Whether weights are stored in host memory, and brought to the device layer by layer (stage 3, also of a
+    /// single rank). Default: false.</summary>
     public bool OffloadParameters { get; init; }
 
     /// <summary>Whether that host memory is page-locked, so that copies overlap. Default: true.</summary>
@@ -59,6 +60,25 @@ internal sealed record ShardingOptions
 
     /// <summary>Type in which gradients are sent. Default: <see cref="CommunicationType.Auto"/>.</summary>
     public CommunicationType Communication { get; init; }
+
+    /// <summary>The same with the optimizer state in host memory. In full precision it is updated there, with all
+    /// gradients at hand.</summary>
+    public ShardingOptions WithOptimizerOnHost() =>
+        this with
+        {
+            OffloadOptimizer = true,
+            UpdatesByLayer = UpdatesByLayer && !State.IsFull,
+        };
+
+    /// <summary>The same with the weights in host memory: as slices of stage 3, of which a single rank has the whole.
+    /// Checkpoints stay complete models.</summary>
+    public ShardingOptions WithParametersOnHost() =>
+        this with
+        {
+            Stage = 3,
+            OffloadParameters = true,
+            GatherWeightsOnSave = Stage < 3 || GatherWeightsOnSave,
+        };
 }
 
 /// <summary>Types in which gradients can be sent between ranks.</summary>
