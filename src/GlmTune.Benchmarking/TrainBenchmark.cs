@@ -248,7 +248,7 @@ internal static class TrainBenchmark
                     OffloadedInputs = options.InputsOnHost ? owned.Own(new OffloadedInputs(device)) : null,
                 },
                 sharding,
-                new OptimizerOptions { LearningRate = rate },
+                new OptimizerOptions { LearningRate = rate, MaxGradientNorm = options.Sharding.UpdatesByLayer ? 0 : 1 },
                 new LearningRateSchedule(rate, new ScheduleOptions(), 1000),
                 seed: 1,
                 ranks?.Rank ?? 0

@@ -5,7 +5,6 @@ using GlmTune.Collectives;
 using GlmTune.Kernels.Native;
 using GlmTune.Model.Adapters;
 using GlmTune.Recipes.Models;
-using GlmTune.Training.Sharding;
 
 namespace GlmTune.Cli.Commands;
 
@@ -108,14 +107,7 @@ internal static class BenchCommand
             0,
             3
         );
-        var optimizer = new Option<bool>("--offload-optimizer")
-        {
-            Description = "keep the optimizer state in host memory and update it there",
-        };
-        var parameters = new Option<bool>("--offload-param")
-        {
-            Description = "keep the sharded weights in host memory (stage 3)",
-        };
+        var state = new BenchStateOptions();
         var processes = RankProcess.Count();
         var json = Arguments.Json();
         var command = new Command("train", "Time training steps.")
@@ -147,11 +139,10 @@ internal static class BenchCommand
             accumulate,
             warmup,
             zero,
-            optimizer,
-            parameters,
             processes,
             json,
         };
+        state.AddTo(command, accumulate, rank, processes);
         command.SetAction(given =>
         {
             var options = standard with
@@ -180,12 +171,7 @@ internal static class BenchCommand
                 DistinctSteps = given.GetRequiredValue(distinct),
                 AccumulationSteps = given.GetRequiredValue(accumulate),
                 Warmup = given.GetRequiredValue(warmup),
-                Sharding = new ShardingOptions
-                {
-                    Stage = given.GetValue(zero) ?? 0,
-                    OffloadOptimizer = given.GetValue(optimizer),
-                    OffloadParameters = given.GetValue(parameters),
-                },
+                Sharding = state.Sharding(given, given.GetValue(zero) ?? 0),
             };
             if (given.GetValue(against) || given.GetValue(againstFp8))
             {

@@ -24,7 +24,10 @@ internal static class StateSection
         ("adamw_torch_4bit", new(StateType.Int8, Note: "moments of 4 bits are not supported; they are kept in int8")),
         (
             "adamw_anyprecision",
-            new(StateType.BFloat16, Note: "moments are kept in bfloat16, with stochastic rounding instead of Kahan's sum")
+            new(
+                StateType.BFloat16,
+                Note: "moments are kept in bfloat16, with stochastic rounding instead of Kahan's sum"
+            )
         ),
         ("paged_adamw", new(IsPaged: true)),
         ("paged_adamw_32bit", new(IsPaged: true)),
@@ -132,8 +135,12 @@ internal static class StateSection
 
     private static Kind KindNamed(ConfigNode? node) =>
         Array
-            .Find(Names, name => node is ConfigText text && name.Name.Equals(text.Text, StringComparison.OrdinalIgnoreCase))
-            .Kind ?? new();
+            .Find(
+                Names,
+                name => node is ConfigText text && name.Name.Equals(text.Text, StringComparison.OrdinalIgnoreCase)
+            )
+            .Kind
+        ?? new();
 
     private sealed record Kind(StateType? Moments = null, bool IsPaged = false, string Note = "");
 }

@@ -95,7 +95,7 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
         bool Sharded(int ranks) => MemoryPlan.For(sharded with { Ranks = ranks }, Available).DeviceBytes <= Available;
     }
 
-    // The largest state with which it fits, alone or with the state in host memory.
+    // The largest state with which it fits, with as few offloads as possible.
     private string? SmallerState()
     {
         StateOptions[] states =
@@ -103,24 +103,28 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
             new() { Moments = StateType.BFloat16, MasterWeights = false },
             new() { Moments = StateType.Int8, MasterWeights = false },
         ];
-        foreach (var onHost in new[] { false, true })
+        MemoryChangeKind[] offloads =
+        [
+            MemoryChangeKind.OffloadOptimizer,
+            MemoryChangeKind.OffloadParameters,
+            MemoryChangeKind.OffloadActivations,
+        ];
+        for (var count = 0; count <= offloads.Length; count++)
         {
+            var changes = offloads.Take(count).Select(kind => new MemoryChange(kind)).ToList();
             foreach (var state in states.Where(state => state != Demand.Sharding.State))
             {
-                var sharding = Demand.Sharding with { State = state };
-                var plan = MemoryPlan.For(
-                    Demand with
-                    {
-                        Sharding = onHost ? sharding.WithOptimizerOnHost() : sharding,
-                        Recompute = null,
-                    },
-                    Available
-                );
+                var smaller = Demand with { Sharding = Demand.Sharding with { State = state }, Recompute = null };
+                var plan = With(smaller, changes, Available);
                 if (plan.DeviceBytes <= Available)
                 {
-                    return $"set training_args.optimizer_state: {state.Moments.ToString().ToLowerInvariant()} and "
-                        + $"master_weights: none{(onHost ? " with offload_optimizer: true" : "")} (then "
-                        + $"{ByteCount.Text(plan.DeviceBytes)})";
+                    List<string> settings =
+                    [
+                        $"training_args.optimizer_state: {state.Moments.ToString().ToLowerInvariant()}",
+                        "training_args.master_weights: none",
+                        .. changes.Select(change => $"{change}"),
+                    ];
+                    return $"set {string.Join(", ", settings)} (then {ByteCount.Text(plan.DeviceBytes)})";
                 }
             }
         }

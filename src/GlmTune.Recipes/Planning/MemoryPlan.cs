@@ -126,7 +126,12 @@ internal sealed record MemoryPlan(
         {
             device.Add(
                 "gathered layers",
-                Math.Max(sizes.TwoLargestUnits, Math.Min(config.ParameterCount, sharding.MaxLiveElements)) * size
+                size
+                    * (
+                        sharding is { OffloadParameters: true, MaxReuseDistance: 0 }
+                            ? sizes.LargestUnit + (2 * config.ParametersPerLayer)
+                            : Math.Max(sizes.TwoLargestUnits, Math.Min(config.ParameterCount, sharding.MaxLiveElements))
+                    )
             );
         }
     }
@@ -174,8 +179,7 @@ internal sealed record MemoryPlan(
             MomentBytes(demand.Sharding.State.Moments, trained) / share
         );
         var streams =
-            !sharding.State.IsFull
-            && (sharding.OffloadOptimizer || (sharding.OffloadParameters && !demand.HasMasters));
+            !sharding.State.IsFull && (sharding.OffloadOptimizer || (sharding.OffloadParameters && !demand.HasMasters));
         device.Add("state on its way", streams ? StreamedAdamW.BufferBytes : 0);
     }
 
@@ -196,7 +200,9 @@ internal sealed record MemoryPlan(
             sizes.TrainsHead ? table
             : demand.TrainsAdapter ? sizes.Trained / config.LayerCount
             : config.ParametersPerLayer;
-        var bucket = sharding.Stage == 0 ? 0 : Math.Min(largest, sharding.ReduceBucketElements) * size;
+        // A single rank with its weights in host memory sends nothing.
+        var sends = sharding.Stage > 0 && !(demand.Ranks == 1 && sharding.OffloadParameters);
+        var bucket = sends ? Math.Min(largest, sharding.ReduceBucketElements) * size : 0;
         var beside =
             (largest * size * (demand is { AccumulationSteps: > 1, HasMasters: true } ? 2 : 1))
             + bucket
@@ -206,7 +212,8 @@ internal sealed record MemoryPlan(
         {
             device.Add(
                 $"the embedding's gradient ({(demand.HasMasters ? "float32" : Name(demand.Type))})",
-                (table * (demand.HasMasters ? Wide : size)) + (sharding.Stage == 0 ? 0 : Math.Min(table, sharding.ReduceBucketElements) * size)
+                (table * (demand.HasMasters ? Wide : size))
+                    + (sends ? Math.Min(table, sharding.ReduceBucketElements) * size : 0)
             );
         }
 

@@ -49,9 +49,7 @@ internal sealed class RunResume(
         progress.Resume(history, state);
         if (ranks.FirstFinds(() => OptimizerFile.IsIn(checkpoint)))
         {
-            foreach (
-                var converted in ranks.RunOnAllOrFail(() => OptimizerFile.Read(checkpoint, sharding.Trainable))
-            )
+            foreach (var converted in ranks.RunOnAllOrFail(() => OptimizerFile.Read(checkpoint, sharding.Trainable)))
             {
                 note($"{checkpoint}: {converted}; they were converted");
             }

@@ -15,7 +15,8 @@ namespace GlmTune.Training.Optimization;
 /// <param name="kernels">Layer functions of the device.</param>
 /// <param name="device">Device of the gradients.</param>
 /// <param name="pieceElements">Number of elements updated at a time, rounded down to blocks of codes.</param>
-internal sealed class StreamedAdamW(LayerKernels kernels, Device device, long pieceElements = StreamedAdamW.UsualPiece) : IDisposable
+internal sealed class StreamedAdamW(LayerKernels kernels, Device device, long pieceElements = StreamedAdamW.UsualPiece)
+    : IDisposable
 {
     private const long UsualPiece = 1 << 22;
 

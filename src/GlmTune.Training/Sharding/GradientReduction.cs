@@ -27,7 +27,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
     public void Add(FlatShard shard, bool lastOfStep, CallLabel label)
     {
         using var scope = NewDisposeScope();
-        if (ranks is null || options.Stage == 0)
+        if (ranks is null or SingleRank || options.Stage == 0)
         {
             AddTo(
                 shard.Gradient,
@@ -36,7 +36,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
                 isFirst: shard.Additions == 0
             );
             shard.Additions++;
-            if (ranks is not null && lastOfStep)
+            if (ranks is not (null or SingleRank) && lastOfStep)
             {
                 AllReduce(shard, label);
             }

@@ -78,6 +78,8 @@ internal sealed record ShardingOptions
             Stage = 3,
             OffloadParameters = true,
             GatherWeightsOnSave = Stage < 3 || GatherWeightsOnSave,
+            // Each layer comes and goes: what stays a little longer would take memory and save almost no copies.
+            MaxReuseDistance = Stage < 3 ? 0 : MaxReuseDistance,
         };
 }
 

@@ -74,7 +74,7 @@ public class RecipeErrorTests
     [InlineData(
         "optim: adafactor",
         "'training_args.optim' is 'adafactor'; expected one of adamw_torch, adamw_torch_fused, adamw_hf, "
-            + "adamw_apex_fused, adamw_torch_8bit, adamw_torch_4bit, adamw_8bit, adamw_bnb_8bit, adamw_anyprecision, "
+            + "adamw_apex_fused, adamw_8bit, adamw_bnb_8bit, adamw_torch_8bit, adamw_torch_4bit, adamw_anyprecision, "
             + "paged_adamw, paged_adamw_32bit, paged_adamw_8bit"
     )]
     [InlineData(

@@ -524,17 +524,6 @@ public class RecipeValueTests
         );
     }
 
-    [Theory]
-    [InlineData("adamw_torch_8bit", "its moments are kept in float32")]
-    [InlineData("adamw_bnb_8bit", "its moments are kept in float32")]
-    [InlineData("paged_adamw_32bit", "its state is not paged")]
-    public void An_AdamW_that_saves_memory_elsewhere_is_plain_AdamW_with_a_note(string name, string note) =>
-        Assert.Contains(
-            note,
-            Assert.Single(RecipeText.Read(RecipeText.WithArguments($"optim: {name}")).Notes),
-            StringComparison.Ordinal
-        );
-
     [Fact]
     public void Float16_on_request_only_says_what_is_used()
     {

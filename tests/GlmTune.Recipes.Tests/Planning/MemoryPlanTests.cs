@@ -2,6 +2,7 @@ using GlmTune.Model;
 using GlmTune.Model.Glm4;
 using GlmTune.Recipes.Planning;
 using GlmTune.Training;
+using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
 
@@ -47,6 +48,88 @@ public sealed class MemoryPlanTests
         Assert.Equal(bytesPerParameter * Config.ParameterCount, state, 8.0);
     }
 
+    [Theory]
+    // Weights and gradients of 2 bytes, and the moments.
+    [InlineData(StateType.BFloat16, false, 2 + 2 + 4)]
+    [InlineData(StateType.Int8, false, 2 + 2 + 2 + (8.0 / 256))]
+    [InlineData(StateType.Float32, false, 2 + 2 + 8)]
+    // With master weights, gradients of 4 bytes.
+    [InlineData(StateType.Int8, true, 2 + 4 + 4 + 2 + (8.0 / 256))]
+    public void Smaller_state_takes_as_many_bytes_a_parameter(
+        StateType moments,
+        bool masters,
+        double bytesPerParameter
+    )
+    {
+        var options = new ShardingOptions { State = new StateOptions { Moments = moments, MasterWeights = masters } };
+        var plan = MemoryPlan.For(Demand("sft.yaml", options, ranks: 1));
+        var state = plan.Device.TakeWhile(part => part.Name != "gradients on their way").Sum(part => part.Bytes);
+        Assert.Equal(bytesPerParameter * Config.ParameterCount, state, 2000.0);
+        // Streamed through the GPU, all of it is on the host, and nothing else changes.
+        var onHost = MemoryPlan.For(Demand("sft.yaml", options.WithOptimizerOnHost(), ranks: 1));
+        var moved = (bytesPerParameter - (masters ? 6 : 4)) * Config.ParameterCount;
+        Assert.Equal(moved, onHost.HostBytes, 2000.0);
+        var buffers = StreamedAdamW.BufferBytes + (masters ? 2 * Config.ParameterCount : 0);
+        Assert.Equal(plan.DeviceBytes - moved + buffers, onHost.DeviceBytes, 2000.0);
+    }
+
+    [Fact]
+    public void Eight_GPUs_need_no_sharded_weights_with_state_in_bfloat16()
+    {
+        var options = new ShardingOptions
+        {
+            Stage = 1,
+            State = new StateOptions { Moments = StateType.BFloat16, MasterWeights = false },
+        };
+        var demand = Demand("sft.yaml", options, ranks: 8, "training_args.gradient_accumulation_steps=4");
+        var plan = MemoryPlan.For(demand);
+        Assert.Contains(plan.Device, part => part.Name == "gradients while accumulating (bfloat16)");
+        var state = plan.Device.TakeWhile(part => part.Name != "gradients on their way").Sum(part => part.Bytes);
+        // Weights and whole gradients, and an eighth of gradients and moments.
+        Assert.Equal((2 + 2 + (6.0 / 8)) * Config.ParameterCount, state, 8.0);
+        Assert.True(Fit(demand, 79 * Gib).Fits);
+    }
+
+    [Fact]
+    public void Gradients_of_one_layer_are_enough_behind_the_backward_pass()
+    {
+        var recipe = Recipe("sft-one-gpu.yaml", "training_args.gradient_accumulation_steps=1");
+        var whole = MemoryPlan.For(Demand(recipe));
+        var byLayer = MemoryPlan.For(Demand(recipe with { Optimizer = recipe.Optimizer with { MaxGradientNorm = 0 } }));
+        var table = 2L * Config.VocabularySize * Config.HiddenSize;
+        Assert.Equal(whole.DeviceBytes - (2 * Config.ParameterCount) + table, byLayer.DeviceBytes, 2L << 20);
+    }
+
+    [Fact]
+    public void A_card_of_24_GiB_takes_all_weights_with_everything_on_the_host()
+    {
+        var recipe = Recipe(
+            "sft-one-gpu.yaml",
+            "training_args.offload_optimizer=true",
+            "training_args.offload_param=true",
+            "training_args.offload_activations=true"
+        );
+        var plan = MemoryPlan.For(Demand(recipe) with { WithContext = true }, 24 * Gib);
+        Assert.InRange(plan.DeviceBytes, 20 * Gib, 24 * Gib);
+        // Weights and two codes, and the layers' inputs.
+        Assert.InRange(plan.HostBytes, 4L * Config.ParameterCount, 5L * Config.ParameterCount);
+        var advice = Fit(Demand(Recipe("sft.yaml")) with { WithContext = true }, 24 * Gib).OtherWays()[0];
+        Assert.StartsWith(
+            "set training_args.optimizer_state: bfloat16, training_args.master_weights: none, "
+                + "training_args.offload_optimizer: true, training_args.offload_param: true",
+            advice,
+            StringComparison.Ordinal
+        );
+    }
+
+    [Fact]
+    public void The_recipe_for_one_GPU_fits_80_GB() =>
+        Assert.InRange(
+            MemoryPlan.For(Demand(Recipe("sft-one-gpu.yaml")) with { WithContext = true }, 80 * Gib).DeviceBytes,
+            60 * Gib,
+            76 * Gib
+        );
+
     [Fact]
     public void Offloaded_state_is_counted_in_host_memory()
     {
@@ -88,7 +171,7 @@ public sealed class MemoryPlanTests
         Assert.Contains("gradients (float32) 35 GiB", error, StringComparison.Ordinal);
         Assert.Contains("AdamW's two moments (float32) 70 GiB", error, StringComparison.Ordinal);
         Assert.Contains("79 GiB are available on cuda:0.", error, StringComparison.Ordinal);
-        Assert.Contains("set zero_optimization.offload_optimizer.device: cpu", error, StringComparison.Ordinal);
+        Assert.Contains("set training_args.offload_optimizer: true", error, StringComparison.Ordinal);
         Assert.Contains("train an adapter", error, StringComparison.Ordinal);
         Assert.Contains("ZeRO stage 3 on at least", error, StringComparison.Ordinal);
         Assert.EndsWith("Nothing was loaded.", error, StringComparison.Ordinal);
@@ -145,6 +228,9 @@ public sealed class MemoryPlanTests
 
     private static MemoryDemand Demand(string recipe, ShardingOptions sharding, int ranks, params string[] settings) =>
         MemoryDemand.Of(Config, Recipe(recipe, settings), sharding, ranks, ScalarType.BFloat16);
+
+    private static MemoryDemand Demand(Recipe recipe) =>
+        MemoryDemand.Of(Config, recipe, recipe.Plan(Config.HiddenSize, 1).Sharding, 1, ScalarType.BFloat16);
 
     [Fact]
     public void Answers_that_cannot_fit_are_refused_with_the_arithmetic()
