@@ -156,8 +156,8 @@ internal sealed class DeepSpeedReader(Recipe recipe, int? hiddenSize, int? world
             {
                 section.Problem(
                     key,
-                    $"'{section.Full(key)}' is true, but 'training_args.{ours}' says otherwise; make them agree, or remove "
-                        + "one"
+                    $"'{section.Full(key)}' is true, but 'training_args.{ours}' says otherwise; make them agree, or "
+                        + "remove one"
                 );
             }
 

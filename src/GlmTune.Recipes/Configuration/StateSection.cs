@@ -2,8 +2,8 @@ using GlmTune.Training.Optimization;
 
 namespace GlmTune.Recipes.Configuration;
 
-/// <summary>Reads the keys of <c>training_args</c> for type and place of the optimizer's state, and the names of AdamW in
-/// other programs, which ask for the same.</summary>
+/// <summary>Reads the keys of <c>training_args</c> for type and place of the optimizer's state, and the names of AdamW
+/// in other programs, which ask for the same.</summary>
 internal static class StateSection
 {
     private const string OptimizerKey = "optim";
@@ -53,9 +53,9 @@ internal static class StateSection
             {
                 arguments.Problem(
                     OptimizerKey,
-                    $"'{arguments.Full(OptimizerKey)}' is {arguments.Peek(OptimizerKey)!.Describe()}, which keeps moments "
-                        + $"in {Word(asked)}, but '{arguments.Full(MomentsKey)}' is {Word(moments)}; make them agree, or "
-                        + "remove one"
+                    $"'{arguments.Full(OptimizerKey)}' is {arguments.Peek(OptimizerKey)!.Describe()}, which keeps "
+                        + $"moments in {Word(asked)}, but '{arguments.Full(MomentsKey)}' is {Word(moments)}; make them "
+                        + "agree, or remove one"
                 );
             }
 

@@ -25,7 +25,7 @@ internal static class ShardUpdate
         in Rounding rounding
     )
     {
-        if (weights.dtype == moments.First.dtype)
+        if (weights.dtype == moments.First.dtype && weights.dtype != ScalarType.BFloat16)
         {
             kernels.AdamW(weights, gradient, moments.First, moments.Second, scale, settings);
         }

@@ -14,7 +14,7 @@ internal sealed record ShardStorage
     public bool OnlyCopy { get; init; }
 
     /// <summary>This rank's slice of the values [n], of any type; null: read from the parameters. With
-    /// <see cref="OnlyCopy"/> this tensor is updated, and stays the caller's.</summary>
+    /// <see cref="OnlyCopy"/> this tensor is updated, and the caller still owns it.</summary>
     public Tensor? Values { get; init; }
 
     /// <summary>Type in which layers collect their gradients; null: float32 or wider.</summary>

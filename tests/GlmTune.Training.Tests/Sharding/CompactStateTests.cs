@@ -11,7 +11,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Tests.Sharding;
 
-/// <summary>Moments of fewer bytes and weights without masters: what is learnt, wherever the state is, however it is
+/// <summary>Moments of fewer bytes and weights without masters: losses and bits, wherever the state is, however it is
 /// shared, and after a resume.</summary>
 public sealed class CompactStateTests : IDisposable
 {
@@ -45,7 +45,7 @@ public sealed class CompactStateTests : IDisposable
         var expected = Run(new ShardingOptions(), steps: 40);
         var actual = Run(With(moments, masters), steps: 40);
         Assert.All(expected.Losses.Zip(actual.Losses), pair => Assert.InRange(pair.Second / pair.First, 0.99, 1.01));
-        Assert.True(actual.Losses[^1] < 0.8 * actual.Losses[0], "nothing was learnt");
+        Assert.True(actual.Losses[^1] < 0.8 * actual.Losses[0], "the loss did not fall");
     }
 
     [Theory, MemberData(nameof(States))]

@@ -2,6 +2,7 @@ using GlmTune.Collectives;
 using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
+using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -45,6 +46,41 @@ public class GpuShardingTests
                 ? new ReplicatedWeights(model.Units)
                 : DataParallel.For(options, model, ranks);
             return RankedRun.Train(model, sharding, ranks, 2);
+        }
+    }
+
+    [Theory]
+    [InlineData("BFloat16", false), InlineData("Int8", false), InlineData("Int8", true)]
+    public void State_in_host_memory_gives_the_same_bits_as_on_the_GPU(string moments, bool masters)
+    {
+        Assert.SkipUnless(NativeRuntime.DefaultDevice().type == DeviceType.CUDA, "There is no GPU.");
+        var device = NativeRuntime.DefaultDevice();
+        var options = new ShardingOptions
+        {
+            Stage = 3,
+            PersistenceThreshold = 0,
+            State = new StateOptions { Moments = Enum.Parse<StateType>(moments), MasterWeights = masters },
+        };
+        var expected = Train(options);
+        foreach (
+            var other in new[]
+            {
+                options.WithOptimizerOnHost(),
+                options.WithOptimizerOnHost().WithParametersOnHost(),
+            }
+        )
+        {
+            var actual = Train(other);
+            Assert.Equal(expected.Losses, actual.Losses);
+            Assert.All(expected.Weights, pair => Assert.Equal(pair.Value, actual.Weights[pair.Key]));
+        }
+
+        RankedRun Train(ShardingOptions sharded)
+        {
+            using var model = RankedRun.Model("full", ScalarType.BFloat16, out _, device);
+            using var ranks = new SingleRank(device);
+            using var sharding = DataParallel.For(sharded, model, ranks);
+            return RankedRun.Train(model, sharding, ranks, 3);
         }
     }
 
