@@ -55,13 +55,12 @@ public sealed class MemoryPlanTests
     [InlineData(StateType.Float32, false, 2 + 2 + 8)]
     // With master weights, gradients of 4 bytes.
     [InlineData(StateType.Int8, true, 2 + 4 + 4 + 2 + (8.0 / 256))]
-    public void Smaller_state_takes_as_many_bytes_a_parameter(
-        StateType moments,
-        bool masters,
-        double bytesPerParameter
-    )
+    public void Smaller_state_takes_as_many_bytes_a_parameter(StateType moments, bool masters, double bytesPerParameter)
     {
-        var options = new ShardingOptions { State = new StateOptions { Moments = moments, MasterWeights = masters } };
+        var options = new ShardingOptions
+        {
+            State = new StateOptions { Moments = moments, MasterWeights = masters },
+        };
         var plan = MemoryPlan.For(Demand("sft.yaml", options, ranks: 1));
         var state = plan.Device.TakeWhile(part => part.Name != "gradients on their way").Sum(part => part.Bytes);
         Assert.Equal(bytesPerParameter * Config.ParameterCount, state, 2000.0);

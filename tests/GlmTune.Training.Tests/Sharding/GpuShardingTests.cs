@@ -63,11 +63,7 @@ public class GpuShardingTests
         };
         var expected = Train(options);
         foreach (
-            var other in new[]
-            {
-                options.WithOptimizerOnHost(),
-                options.WithOptimizerOnHost().WithParametersOnHost(),
-            }
+            var other in new[] { options.WithOptimizerOnHost(), options.WithOptimizerOnHost().WithParametersOnHost() }
         )
         {
             var actual = Train(other);
