@@ -32,9 +32,9 @@ internal interface IDecoder : IDisposable
     /// <exception cref="ArgumentException">There is no row, or a slot is full.</exception>
     void Begin(ReadOnlySpan<DecodeRow> rows);
 
-    /// <summary>Whether <see cref="Advance"/> may be called: there was a pass before, no slot is at the cache's capacity,
-    /// and the cache's memory, the weights and the adapters have not changed since. Otherwise use <see cref="Begin"/>.
-    /// That every slot has a block for the token is the caller's business.</summary>
+    /// <summary>Whether <see cref="Advance"/> may be called: there was a pass before, no slot is at the cache's
+    /// capacity, and the cache's memory, the weights and the adapters have not changed since. Otherwise use
+    /// <see cref="Begin"/>. The caller gives every slot a block for the token.</summary>
     bool CanAdvance { get; }
 
     /// <summary>Queues another pass over the same sequences; each one's new token is the most likely one of the

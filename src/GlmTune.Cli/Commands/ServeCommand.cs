@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Net.Sockets;
-using GlmTune.Inference;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Chat.Tools;
 using GlmTune.Server;
@@ -56,10 +55,9 @@ internal static class ServeCommand
             2,
             int.MaxValue
         );
-        var batchTokens = NumberOption.Of(
+        var batchTokens = NumberOption.Optional<int>(
             "--max-batch-tokens",
-            "max tokens that a step processes; longer prompts are split",
-            new GenerationLimits().PassTokens,
+            "max tokens that a step processes; longer prompts are split; default: 1024; 256 on a CPU",
             1,
             Max
         );
@@ -193,7 +191,7 @@ internal static class ServeCommand
                         Slots = given.GetValue(slots),
                         GpuMemory = given.GetRequiredValue(gpuMemory),
                         MaxModelLength = given.GetValue(modelLength),
-                        BatchTokens = given.GetRequiredValue(batchTokens),
+                        BatchTokens = given.GetValue(batchTokens),
                     }
                 );
                 if (loaded.Chat.Template.Options.Preset is { ParsesSpecialText: true } preset)

@@ -204,6 +204,7 @@ public sealed class ChatModel : IDisposable
             // Rules that forbid tokens could forbid everything that a grammar allows.
             Options = request.Grammar is null ? options : options with { MinNewTokens = 0, NoRepeatNgramSize = 0 },
             Adapter = request.Adapter,
+            Client = request.Client,
             LogProbabilities = request.LogProbabilities,
             TopLogProbabilities = request.TopLogProbabilities,
             Mask = request.Grammar?.NewMask(Template.Tokenizer, ends) ?? request.Mask,

@@ -30,6 +30,10 @@ public abstract record ChatSettings
     /// <summary>Name of the served adapter to use; null: the base model, or the adapter attached to it.</summary>
     public string? Adapter { get; init; }
 
+    /// <summary>Whose conversation it is: prompts of several clients are processed in turns. Null counts as one
+    /// client.</summary>
+    public string? Client { get; init; }
+
     /// <summary>Stop sequences that end the answer and are not part of it.</summary>
     public IReadOnlyList<string> StopTexts { get; init; } = [];
 

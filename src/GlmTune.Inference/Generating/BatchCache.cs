@@ -37,7 +37,8 @@ internal sealed class BatchCache(ICausalLm model, GenerationLimits limits) : IDi
     /// <summary>Number of blocks that prefixes of adapters occupy.</summary>
     public int PrefixBlocks => prefixes.Values.Sum(prefix => prefix.Blocks.Length);
 
-    /// <summary>Frees the prefixes of adapters that are no longer loaded. What their rows left is found by nobody.</summary>
+    /// <summary>Frees the prefixes of adapters that are no longer loaded. No later row finds what their rows
+    /// left.</summary>
     public void ForgetUnloaded()
     {
         foreach (var (name, prefix) in prefixes.Where(pair => pair.Value.Adapter is { IsLoaded: false }).ToList())

@@ -7,17 +7,22 @@ using static TorchSharp.torch;
 namespace GlmTune.Inference;
 
 /// <summary>Continuous batching: between any two passes, finished rows leave and waiting rows enter.</summary>
-/// <remarks>A pass processes either prompts, up to a limit of tokens, or one token of every row. While every row needs
-/// only the most likely token, the next pass is queued before the results of this one are read; a row that turns out to
-/// have ended then produces one unused token. When the cache has no block left, the row that entered last goes
-/// back to waiting, and its tokens are processed again later. Of waiting rows with equal tokens, one is processed: its
-/// logits are used for the others too, and its blocks are shared. Not thread-safe.</remarks>
+/// <remarks>A pass processes one token of every row that is being answered, and prompts up to a limit of tokens, longer
+/// ones in pieces. While every row is being answered and needs only the most likely token, the next pass is queued
+/// before the results of this one are read; a row that turns out to have ended then produces one unused token. When the
+/// cache has no block left, the row that entered last goes back to waiting, and its tokens are processed again later. Of
+/// waiting rows with equal tokens, one is processed: its logits are used for the others too, and its blocks are shared.
+/// Not thread-safe.</remarks>
 internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, GenerationLimits limits) : IDisposable
 {
     // Tokens for which a row waits until an equal one has been processed.
     private const int WorthSharing = 16;
 
+    // One in so many tokens of a pass is left to prompts, however many rows are being answered.
+    private const int LeastPromptShare = 4;
+
     private readonly BatchCache cache = new(model, limits);
+    private readonly PromptTurns turns = new();
     private readonly LinkedList<GenerationRow> waiting = [];
     private readonly List<GenerationRow> active = []; // In order of entry.
     private IDecoder? decoder;
@@ -276,35 +281,41 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         return [.. ready];
     }
 
-    // Rows of the next pass with their numbers of tokens: prompts first, then one token of every row.
+    // Rows of the next pass with their numbers of tokens: one token of each row that is being answered, so that none
+    // waits longer than a pass, and prompts in the tokens left, longer ones in pieces.
     private (List<GenerationRow> Rows, List<int> Added) Plan(Dictionary<GenerationRow, GenerationRow> sharing)
     {
-        var rows = new List<GenerationRow>();
-        var added = new List<int>();
         var read = active.Where(row => !sharing.ContainsKey(row)).ToList();
-        var prefill = read.Exists(row => row.Pending > 1);
-        var left = prefill ? limits.PassTokens : int.MaxValue;
-        foreach (var row in read.Where(row => !prefill || row.Pending > 1))
+        var rows = read.FindAll(row => row.Pending == 1);
+        var added = rows.ConvertAll(_ => 1);
+        var prompts = read.FindAll(row => row.Pending > 1);
+        if (prompts.Count > 0)
         {
-            cache.TakeKnown(row);
-            var count = Math.Min(row.Pending, left);
-            if (count < row.Pending && rows.Count > 0)
-            {
-                // What it would begin, the rows before it may spare it.
-                count = cache.UpToWholeBlock(row, count);
-            }
-
-            if (count == 0)
-            {
-                break;
-            }
-
-            rows.Add(row);
-            added.Add(count);
-            left -= count;
+            // Prompts make progress even where more rows are being answered than a pass should have tokens.
+            var least = (limits.PassTokens + LeastPromptShare - 1) / LeastPromptShare;
+            turns.Divide(prompts, Math.Max(limits.PassTokens - rows.Count, least), Take);
         }
 
         return (rows, added);
+
+        int Take(GenerationRow row, int left)
+        {
+            cache.TakeKnown(row);
+            var count = Math.Min(row.Pending, left);
+            if (count < row.Pending && added.Count > 0 && added[^1] > 1)
+            {
+                // What it would begin, the prompts before it may spare it.
+                count = cache.UpToWholeBlock(row, count);
+            }
+
+            if (count > 0)
+            {
+                rows.Add(row);
+                added.Add(count);
+            }
+
+            return count;
+        }
     }
 
     private Tensor Pass(List<GenerationRow> rows, List<int> added)
@@ -363,13 +374,14 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         }
     }
 
-    // Blocks for the tokens of a pass, in the order of entry. Where none are left, the row that entered last makes room;
-    // the first can always go on.
+    // Blocks for the tokens of a pass, in the order of entry. Where none are left, the row that entered last makes
+    // room; the first row always gets its blocks.
     private (List<GenerationRow> Rows, List<int> Added) Reserve(List<GenerationRow> rows, List<int> added)
     {
-        foreach (var (row, count) in rows.Zip(added).OrderBy(pair => active.IndexOf(pair.First)).ToList())
+        var counts = rows.Zip(added).ToDictionary(pair => pair.First, pair => pair.Second);
+        foreach (var row in active.Where(counts.ContainsKey).ToList())
         {
-            while (active.Contains(row) && !cache.TryReserve(row, row.Cached + count, force: active.Count == 1))
+            while (active.Contains(row) && !cache.TryReserve(row, row.Cached + counts[row], force: active.Count == 1))
             {
                 Preempt(active[^1]);
             }

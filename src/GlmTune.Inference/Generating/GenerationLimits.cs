@@ -12,7 +12,8 @@ public sealed record GenerationLimits
     /// <summary>Maximum tokens of prompt and answer together; null: what the model supports. Default: null.</summary>
     public int? MaxLength { get; init; }
 
-    /// <summary>Maximum prompt tokens per pass; longer prompts are split. Default: 4096.</summary>
+    /// <summary>Maximum tokens per pass: one for each answer that is being generated, the others of prompts, which are
+    /// split. Prompts get at least a quarter. Default: 4096.</summary>
     public int PassTokens { get; init; } = 4096;
 
     /// <summary>Whether keys and values of finished answers stay in the cache until their memory is needed, so that a
@@ -20,8 +21,8 @@ public sealed record GenerationLimits
     /// first. Default: true.</summary>
     public bool KeepsAnswers { get; init; } = true;
 
-    /// <summary>Whether the whole cache is allocated at once, as a server that has its device for itself does. Otherwise
-    /// it grows as needed. Default: false.</summary>
+    /// <summary>Whether the whole cache is allocated at once, as a server that has its device for itself does.
+    /// Otherwise it grows as needed. Default: false.</summary>
     public bool ReservesCache { get; init; }
 
     /// <summary>These limits with a cache that fits into memory: at most four fifths of what is free, because passes

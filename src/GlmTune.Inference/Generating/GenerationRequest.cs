@@ -12,6 +12,10 @@ internal sealed record GenerationRequest(IReadOnlyList<int> Prompt)
     /// <summary>Name of the served adapter to use; null: the base model, or the adapter attached to it.</summary>
     public string? Adapter { get; init; }
 
+    /// <summary>Whose prompt it is: those of several clients are processed in turns. Null counts as one
+    /// client.</summary>
+    public string? Client { get; init; }
+
     /// <summary>Whether to return the log probability of each token.</summary>
     public bool LogProbabilities { get; init; }
 

@@ -27,7 +27,11 @@ internal sealed class ChatEndpoint(
     {
         var request = await RequestBody.ReadAsync<ChatCompletionRequest>(context, options.Limits);
         var read = ChatPlan.Read(request, models, options.Limits);
-        var admitted = await admission.EnterAsync(context, read.Choices, () => read.Prepare(grammars, options.Limits));
+        var admitted = await admission.EnterAsync(
+            context,
+            read.Choices,
+            () => read.Prepare(grammars, options.Limits, ApiKeyGuard.ClientOf(context))
+        );
         var plan = admitted.Prepared;
         if (plan.Stream)
         {

@@ -71,9 +71,12 @@ internal sealed record ChatPlan(
     }
 
     /// <summary>Tokenizes the prompt and builds the grammar, which can take long.</summary>
+    /// <param name="grammars">Grammars built before.</param>
+    /// <param name="limits">Limits on requests.</param>
+    /// <param name="client">Whose request it is.</param>
     /// <exception cref="ApiException">400: the prompt is too long, this model has no text for a tool, or a schema
     /// cannot be enforced.</exception>
-    public PreparedPlan Prepare(GrammarCache grammars, ServerLimits limits)
+    public PreparedPlan Prepare(GrammarCache grammars, ServerLimits limits, string client)
     {
         var prepared = Prepare(Chat);
         PromptLength.Check(prepared.Prompt.Length, Model, limits, "messages");
@@ -82,6 +85,7 @@ internal sealed record ChatPlan(
             prepared with
             {
                 Grammar = grammars.For(Form),
+                Client = client,
             },
             Form.SchemaParam,
             Choices,

@@ -28,6 +28,8 @@ internal sealed class CompletionEndpoint(
     {
         public IReadOnlyList<CompletionPrompt> Prompts { get; private init; } = [];
 
+        public string? Client { get; init; }
+
         public int Answers => Given.Count * Choices;
 
         public Plan Tokenized(ServerLimits limits) =>
@@ -55,7 +57,8 @@ internal sealed class CompletionEndpoint(
 
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
-        var read = Read(await RequestBody.ReadAsync<CompletionRequest>(context, options.Limits));
+        var request = await RequestBody.ReadAsync<CompletionRequest>(context, options.Limits);
+        var read = Read(request) with { Client = ApiKeyGuard.ClientOf(context) };
         var admitted = await admission.EnterAsync(context, read.Answers, () => read.Tokenized(options.Limits));
         var plan = admitted.Prepared;
         var (id, created) = ($"cmpl-{Guid.NewGuid():N}", DateTimeOffset.UtcNow.ToUnixTimeSeconds());
@@ -203,6 +206,7 @@ internal sealed class CompletionEndpoint(
                     Seed = plan.Options.Seed is { } seed ? unchecked(seed + (answer % plan.Choices)) : null,
                 },
                 Adapter = plan.Model.Adapter,
+                Client = plan.Client,
                 LogProbabilities = plan.Request.Logprobs is not null || plan.Choices > plan.Returned,
                 TopLogProbabilities = plan.Request.Logprobs ?? 0,
             });

@@ -16,7 +16,7 @@ public sealed class BlockStoreTests
         Assert.False(store.TryFind(next, tokens, out _, out _));
         Assert.False(store.TryFind(chain, [.. tokens[..15], 99], out _, out _));
 
-        // Another row that computed the same goes on on the same chain, with a block of its own.
+        // Another row that computed the same stays on the same chain, with a block of its own.
         var same = store.Take();
         Assert.Equal(next, store.Record(same, chain, [.. tokens]));
         store.Release(same);

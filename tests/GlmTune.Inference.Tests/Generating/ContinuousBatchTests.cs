@@ -143,6 +143,95 @@ public sealed class ContinuousBatchTests
         Assert.Equal(20, model.PassSizes.Max());
     }
 
+    [Fact]
+    public void A_long_prompt_goes_in_pieces_beside_the_answers_none_of_which_waits_longer_than_a_pass()
+    {
+        var model = FakeLm.Sure(97, Next, decodes: true);
+        var limits = new GenerationLimits { PassTokens = 32 };
+        var generator = new Generator(model, 97, new GenerationOptions { EosTokenIds = [] }, limits);
+        using var batch = new ContinuousBatch(model, 97, limits);
+        var answers = new Dictionary<GenerationRow, List<int>>();
+        var running = Enumerable.Range(1, 5).Select(i => Add([i, i + 1], 60)).ToList();
+        Step();
+        var longRow = Add([.. Enumerable.Range(1, 90), .. Enumerable.Range(1, 90)], 4);
+        for (var step = 0; answers[longRow].Count == 0; step++)
+        {
+            var before = running.ConvertAll(row => answers[row].Count);
+            model.PassTokens.Clear();
+            Step();
+            Assert.All(running.Zip(before), pair => Assert.Equal(pair.Second + 1, answers[pair.First].Count));
+            Assert.All(model.PassTokens, count => Assert.InRange(count, 1, 32));
+            Assert.InRange(step, 0, 7); // 27 of 180 tokens at a time
+        }
+
+        while (batch.HasWork)
+        {
+            Step();
+        }
+
+        Assert.All(answers, pair => Assert.Equal(Expected(pair.Key.Request.Prompt, pair.Key.MaxTokens), pair.Value));
+
+        GenerationRow Add(int[] prompt, int count)
+        {
+            var row = generator.NewRow(0, new(prompt) { Options = new() { MaxNewTokens = count } });
+            answers.Add(row, []);
+            batch.Add(row);
+            return row;
+        }
+
+        void Step() => batch.Step((row, token) => answers[row].Add(token.Id), (_, e) => throw e);
+    }
+
+    [Fact]
+    public void Prompts_of_clients_take_turns_and_those_of_one_client_go_in_order()
+    {
+        var limits = new GenerationLimits { PassTokens = 20 };
+        var generator = new Generator(FakeLm.Sure(97, Next), 97, limits: limits);
+        var turns = new PromptTurns();
+        var order = new List<string>();
+        var (a1, a2, a3) = (Row("a", 50), Row("a", 30), Row("a", 10));
+        var left = new Dictionary<GenerationRow, int>
+        {
+            [a1] = 50,
+            [a2] = 30,
+            [a3] = 10,
+        };
+        Divide(); // 20 of a1
+        left.Add(Row("b", 25), 25); // Comes later, and does not wait for all prompts of the other client.
+        Divide(); // 20 of b: a new client starts level with the others
+        while (left.Count > 0)
+        {
+            Divide();
+        }
+
+        Assert.Equal(["a20 ", "b20 ", "a20 ", "b5 a10 a5 ", "a20 ", "a5 a10 "], order.Select(step => step));
+
+        GenerationRow Row(string client, int count) =>
+            generator.NewRow(0, new([.. Enumerable.Range(1, count)]) { Client = client });
+
+        void Divide()
+        {
+            var step = "";
+            turns.Divide(
+                [.. left.Keys],
+                20,
+                (row, tokens) =>
+                {
+                    var taken = Math.Min(tokens, left[row]);
+                    left[row] -= taken;
+                    step += $"{row.Request.Client}{taken} ";
+                    return taken;
+                }
+            );
+            foreach (var row in left.Keys.Where(row => left[row] == 0).ToList())
+            {
+                left.Remove(row);
+            }
+
+            order.Add(step);
+        }
+    }
+
     [Theory]
     [InlineData(0, 5)]
     [InlineData(5, 16)]

@@ -59,10 +59,10 @@ public sealed class ServingLimitsTests : IDisposable
     public void A_processor_has_the_usual_limits_and_the_description_counts_tokens()
     {
         var limits = new ServingLimits { MaxModelLength = 128 }.For(model, memory: null);
-        Assert.Equal(new GenerationLimits { MaxLength = 128 }, limits);
+        Assert.Equal(new GenerationLimits { MaxLength = 128, PassTokens = 256 }, limits);
         var tokens = limits.CacheBytes / ((ICausalLm)model).CachedTokenBytes;
         Assert.Equal(
-            $"Up to 16 answers at a time, 4096 tokens per step; keys and values of {tokens} tokens (4 GiB); prompt "
+            $"Up to 16 answers at a time, 256 tokens per step; keys and values of {tokens} tokens (4 GiB); prompt "
                 + "and answer at most 128 tokens.",
             ServingLimits.Describe(model, limits)
         );

@@ -125,10 +125,10 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
         return output;
     }
 
-    // Enough parts for three blocks per multiprocessor if all sequences are alike, none shorter than a block's step; for
-    // few short sequences, combining parts takes longer than it saves. Sequences that are longer than the others are
-    // divided further, so that the others need not wait for them; so are all where there are more blocks than run at
-    // once, because the last ones would run alone.
+    // Enough parts for three blocks per multiprocessor if all sequences are alike, none shorter than a block's step;
+    // for few short sequences, combining parts takes longer than it saves. Sequences that are longer than the others
+    // are divided further, so that the others need not wait for them; so are all where there are more blocks than run
+    // at once, because the last ones would run alone.
     private static (int Even, int Most, int MostSteps) Split(int longest, int units, bool uneven, int multiprocessors)
     {
         var even =
