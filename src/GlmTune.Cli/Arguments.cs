@@ -9,13 +9,10 @@ namespace GlmTune.Cli;
 internal static class Arguments
 {
     public static Argument<string> Model() =>
-        new("MODEL")
-        {
-            Description = "model folder, or a Hub id (THUDM/glm-4-9b-chat) in the local Hugging Face cache",
-        };
+        new("MODEL") { Description = "model folder, or a Hub id (THUDM/glm-4-9b-chat) of a downloaded model" };
 
     public static Argument<string> Tuned() =>
-        new("PATH") { Description = "model folder, adapter folder, or a Hub id in the local Hugging Face cache" };
+        new("PATH") { Description = "model folder, adapter folder, or a Hub id of a downloaded model" };
 
     public static Argument<string> DataFolder() =>
         new("DATA_DIR") { Description = "folder with the data files named in CONFIG" };

@@ -1,3 +1,4 @@
+using GlmTune.Hub.Caches;
 using GlmTune.Recipes.Models;
 using GlmTune.Recipes.Training;
 
@@ -123,13 +124,15 @@ public sealed class RunFilesTests : IDisposable
         var here = Path.GetFileName(Directory.EnumerateDirectories(AppContext.BaseDirectory).Order().First());
         var parent = Path.GetRelativePath(".", Path.Combine(AppContext.BaseDirectory, here));
         var error = Assert.Throws<InvalidDataException>(() =>
-            ModelReference.Resolve($"{parent}/nothing", new HubCache([]))
+            ModelReference.Resolve($"{parent}/nothing", new ModelCaches(new HubCache([]), new ModelScopeCache([])))
         );
-        Assert.DoesNotContain("hf download", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("glmtune model pull", error.Message, StringComparison.Ordinal);
         Assert.Contains(
-            "hf download nobody/nothing",
+            "glmtune model pull nobody/nothing",
             Assert
-                .Throws<InvalidDataException>(() => ModelReference.Resolve("nobody/nothing", new HubCache([])))
+                .Throws<InvalidDataException>(() =>
+                    ModelReference.Resolve("nobody/nothing", new ModelCaches(new HubCache([]), new ModelScopeCache([])))
+                )
                 .Message,
             StringComparison.Ordinal
         );

@@ -10,10 +10,7 @@ internal static class BenchLoadCommand
 {
     public static Command Create(Screen screen)
     {
-        var folder = new Argument<string>("MODEL")
-        {
-            Description = "model folder, or a Hub id in the local Hugging Face cache",
-        };
+        var folder = new Argument<string>("MODEL") { Description = "model folder, or a Hub id of a downloaded model" };
         var json = Arguments.Json();
         var command = new Command(
             "load",

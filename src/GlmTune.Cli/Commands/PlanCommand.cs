@@ -12,7 +12,7 @@ internal static class PlanCommand
     public static Command Create(Screen screen)
     {
         var (model, config, set, json) = (Arguments.Model(), Arguments.Config(), Arguments.Set(), Arguments.Json());
-        model.Description = "model folder (config.json is enough), or a Hub id in the local Hugging Face cache";
+        model.Description = "model folder (config.json is enough), or a Hub id of a downloaded model";
         var memory = Memory();
         var gpus = NumberOption.Of("--gpus", "number of GPUs, one rank each", 1, 1, 1024);
         var fit = new Option<bool>("--fit")
@@ -138,7 +138,7 @@ internal static class PlanCommand
             output.WriteLine($"{title}:");
             foreach (var part in parts.Append(new MemoryPart("in all", parts.Sum(part => part.Bytes))))
             {
-                output.WriteLine($"  {part.Name,-40}{ByteCount.Text(part.Bytes),12}");
+                output.WriteLine($"  {part.Name, -40}{ByteCount.Text(part.Bytes), 12}");
             }
         }
     }

@@ -47,6 +47,14 @@ internal static class Examples
         ["glmtune eval"] = ["glmtune eval data/ads output/checkpoint-100 configs/lora-nano.yaml --split test"],
         ["glmtune merge"] = ["glmtune merge output/checkpoint-100 merged"],
         ["glmtune checkpoint consolidate"] = ["glmtune checkpoint consolidate output/checkpoint-500 model"],
+        ["glmtune model pull"] =
+        [
+            "glmtune model pull THUDM/glm-4-9b-chat",
+            "glmtune model pull ZhipuAI/glm-4-9b-chat --from modelscope",
+        ],
+        ["glmtune model list"] = ["glmtune model list"],
+        ["glmtune model verify"] = ["glmtune model verify THUDM/glm-4-9b-chat"],
+        ["glmtune model rm"] = ["glmtune model rm THUDM/glm-4-9b-chat"],
         ["glmtune model info"] = ["glmtune model info output/checkpoint-100"],
         ["glmtune model init"] = ["glmtune model init tiny --like models/glm-nano"],
         ["glmtune bench generate"] = ["glmtune bench generate models/glm-nano --batch 1,16"],

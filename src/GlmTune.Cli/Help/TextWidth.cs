@@ -10,6 +10,25 @@ internal static class TextWidth
     /// <summary>Columns that a text takes.</summary>
     public static int Of(string text) => text.EnumerateRunes().Sum(Of);
 
+    /// <summary>The text, or as much of its beginning as fits with <c>…</c> behind it.</summary>
+    /// <param name="text">One line.</param>
+    /// <param name="width">In columns.</param>
+    public static string Cut(string text, int width)
+    {
+        if (Of(text) <= width)
+        {
+            return text;
+        }
+
+        var (line, columns) = (new StringBuilder(), 0);
+        foreach (var rune in text.EnumerateRunes().TakeWhile(rune => (columns += Of(rune)) < width))
+        {
+            line.Append(rune);
+        }
+
+        return line.ToString().TrimEnd() + "…";
+    }
+
     /// <summary>Splits a text into lines of at most a width; a word that is longer has its own line.</summary>
     /// <param name="text">One paragraph.</param>
     /// <param name="width">In columns; narrow widths are widened to a readable one.</param>

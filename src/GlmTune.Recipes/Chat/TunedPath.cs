@@ -1,4 +1,6 @@
 using GlmTune.Files;
+using GlmTune.Hub;
+using GlmTune.Hub.Caches;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Recipes.Models;
@@ -19,21 +21,22 @@ internal sealed record TunedPath(string ModelFolder, string? AdapterFolder)
         string.Join('+', new[] { ModelFolder, AdapterFolder }.OfType<string>().Select(OfFolder));
 
     /// <summary>Resolves a path.</summary>
-    /// <param name="path">A model folder, an adapter folder, or a Hub id.</param>
+    /// <param name="path">A model folder, an adapter folder, or the name of a downloaded
+    /// model.</param>
     /// <param name="baseModel">Base model to use instead of the one that the adapter names: a folder or a Hub
     /// id.</param>
-    /// <param name="cache">Where to look for downloaded models; null: the usual locations.</param>
+    /// <param name="caches">Where to look for downloaded models; null: the usual caches.</param>
     /// <remarks>The name in <c>base_model_name_or_path</c> is looked up beside the adapter, beside its parent, relative
     /// to the working folder, and finally in the cache.</remarks>
     /// <exception cref="InvalidDataException">A folder is missing or of another kind; the message says what to
     /// do.</exception>
-    public static TunedPath Resolve(string path, string? baseModel = null, HubCache? cache = null)
+    public static TunedPath Resolve(string path, string? baseModel = null, ModelCaches? caches = null)
     {
-        var folder = ModelReference.Resolve(path, cache);
+        var folder = ModelReference.Resolve(path, caches);
         if (AdapterConfigFile.IsIn(folder))
         {
             return new TunedPath(
-                baseModel is null ? FindBase(folder, cache) : ModelReference.Resolve(baseModel, cache),
+                baseModel is null ? FindBase(folder, caches) : ModelReference.Resolve(baseModel, caches),
                 folder
             );
         }
@@ -53,7 +56,7 @@ internal sealed record TunedPath(string ModelFolder, string? AdapterFolder)
             );
     }
 
-    private static string FindBase(string adapter, HubCache? cache)
+    private static string FindBase(string adapter, ModelCaches? caches)
     {
         var config = AdapterConfigFile.Read(adapter);
         var file = config.Path;
@@ -74,11 +77,16 @@ internal sealed record TunedPath(string ModelFolder, string? AdapterFolder)
             return found;
         }
 
-        cache ??= HubCache.FromEnvironment();
-        return (HubCache.IsId(name) ? cache.Find(name) : null)
+        caches ??= ModelCaches.FromEnvironment();
+        var isName = HubName.TryParse(name, out var hub);
+        return (isName ? caches.Find(hub!) : null)
             ?? throw new InvalidDataException(
-                $"{file}: base model '{name}' not found. Pass its folder with --base. Searched "
-                    + $"{string.Join(", ", places)}{(HubCache.IsId(name) ? " and the Hugging Face cache" : "")}."
+                isName
+                    ? $"{file}: base model '{name}' not found. Download it (`glmtune model pull {name}`), or pass its "
+                        + $"folder with --base. Searched {string.Join(", ", places)} and the caches of downloaded "
+                        + "models."
+                    : $"{file}: base model '{name}' not found. Pass its folder with --base. Searched "
+                        + $"{string.Join(", ", places)}."
             );
     }
 

@@ -1,3 +1,4 @@
+using GlmTune.Hub.Caches;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Models;
 
@@ -36,7 +37,7 @@ public sealed class ModelReferenceTests : IDisposable
         );
         Assert.Contains(At("one", "models--THUDM--glm-4-9b-chat"), error.Message, StringComparison.Ordinal);
         Assert.Contains(At("two", "models--THUDM--glm-4-9b-chat"), error.Message, StringComparison.Ordinal);
-        Assert.Contains("hf download THUDM/glm-4-9b-chat", error.Message, StringComparison.Ordinal);
+        Assert.Contains("glmtune model pull THUDM/glm-4-9b-chat", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -68,13 +69,13 @@ public sealed class ModelReferenceTests : IDisposable
             "checkpoint-4",
             "adapter_config.json"
         );
-        Assert.Throws<InvalidDataException>(() => TunedPath.Resolve(adapter, cache: Cache()));
+        Assert.Throws<InvalidDataException>(() => TunedPath.Resolve(adapter, caches: Cache()));
         var far = Make(["run", .. name.Split('/')]);
-        Assert.Equal(new TunedPath(far, adapter), TunedPath.Resolve(adapter, cache: Cache()));
+        Assert.Equal(new TunedPath(far, adapter), TunedPath.Resolve(adapter, caches: Cache()));
         var near = Make(["run", "parent", .. name.Split('/')]);
         Assert.Equal(
             new TunedPath(near, adapter),
-            TunedPath.Resolve(adapter + "/", cache: Cache()) with
+            TunedPath.Resolve(adapter + "/", caches: Cache()) with
             {
                 AdapterFolder = adapter,
             }
@@ -92,7 +93,7 @@ public sealed class ModelReferenceTests : IDisposable
         );
         var cached = Make("hub", "models--THUDM--glm-4-9b-chat", "snapshots", "0123");
         var other = Make("other");
-        Assert.Equal(new TunedPath(cached, adapter), TunedPath.Resolve(adapter, cache: Cache("hub")));
+        Assert.Equal(new TunedPath(cached, adapter), TunedPath.Resolve(adapter, caches: Cache("hub")));
         Assert.Equal(new TunedPath(other, adapter), TunedPath.Resolve(adapter, other, Cache("hub")));
     }
 
@@ -104,7 +105,7 @@ public sealed class ModelReferenceTests : IDisposable
     {
         var adapter = Make("adapter");
         Write(config, "adapter", "adapter_config.json");
-        var error = Assert.Throws<InvalidDataException>(() => TunedPath.Resolve(adapter, cache: Cache()));
+        var error = Assert.Throws<InvalidDataException>(() => TunedPath.Resolve(adapter, caches: Cache()));
         Assert.Contains("--base", error.Message, StringComparison.Ordinal);
     }
 
@@ -113,7 +114,7 @@ public sealed class ModelReferenceTests : IDisposable
     {
         Make("output", "checkpoint-90");
         Make("output", "checkpoint-600");
-        var error = Assert.Throws<InvalidDataException>(() => TunedPath.Resolve(At("output"), cache: Cache()));
+        var error = Assert.Throws<InvalidDataException>(() => TunedPath.Resolve(At("output"), caches: Cache()));
         Assert.Contains("checkpoint-600", error.Message, StringComparison.Ordinal);
     }
 
@@ -122,11 +123,12 @@ public sealed class ModelReferenceTests : IDisposable
     {
         var model = Make("model");
         Write("{}", "model", "config.json");
-        Assert.Equal(new TunedPath(model, null), TunedPath.Resolve(model, cache: Cache()));
+        Assert.Equal(new TunedPath(model, null), TunedPath.Resolve(model, caches: Cache()));
         Assert.Throws<InvalidDataException>(() => TunedPath.Resolve(model, model, Cache()));
     }
 
-    private HubCache Cache(params string[] folders) => new([.. folders.Select(folder => At(folder))]);
+    private ModelCaches Cache(params string[] folders) =>
+        new(new HubCache([.. folders.Select(folder => At(folder))]), new ModelScopeCache([At("modelscope")]));
 
     private string At(params string[] parts) => Path.Combine([root, .. parts]);
 
