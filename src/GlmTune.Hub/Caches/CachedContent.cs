@@ -1,5 +1,3 @@
-using GlmTune.Files;
-
 namespace GlmTune.Hub.Caches;
 
 /// <summary>Compares the files of a downloaded model with the hashes that its site listed.</summary>

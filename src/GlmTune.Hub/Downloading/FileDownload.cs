@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using GlmTune.Files;
 using GlmTune.Hub.Sites;
 
