@@ -11,6 +11,7 @@ internal sealed class TransferLine(ProgressLine line, TimeProvider clock)
 {
     private const int Parts = 10;
     private const int MeasuredSeconds = 10;
+    private const long WorthLines = 100_000_000;
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
     private readonly Lock gate = new();
     private readonly Queue<(long Time, long Received)> recent = new();
@@ -29,7 +30,7 @@ internal sealed class TransferLine(ProgressLine line, TimeProvider clock)
                     ? shownAt != long.MinValue
                         && clock.GetElapsedTime(shownAt, now) < Interval
                         && progress.Done < progress.Total
-                    : part <= shownPart
+                    : part <= shownPart || progress.Total < WorthLines
             )
             {
                 return;

@@ -8,7 +8,7 @@ namespace GlmTune.Hub;
 /// <summary>The hash by which a site identifies the content of a file: SHA-256 of files in Git LFS, Git's SHA-1 of
 /// small ones.</summary>
 /// <param name="Hex">Lower-case hexadecimal digits: 64 or 40.</param>
-public sealed record ContentHash(string Hex)
+internal sealed record ContentHash(string Hex)
 {
     private const int Sha256Digits = 64;
     private const int GitDigits = 40;

@@ -6,7 +6,7 @@ namespace GlmTune.Hub;
 /// <param name="Owner">User or organization.</param>
 /// <param name="Name">Name of the repository.</param>
 /// <param name="Revision">Branch, tag or commit; null for the main branch.</param>
-public sealed record HubName(string Owner, string Name, string? Revision = null)
+internal sealed record HubName(string Owner, string Name, string? Revision = null)
 {
     /// <summary><c>OWNER/NAME</c>.</summary>
     public string Id => $"{Owner}/{Name}";

@@ -1,7 +1,7 @@
 namespace GlmTune.Hub;
 
 /// <summary>The sites from which models are downloaded.</summary>
-public enum ModelSite
+internal enum ModelSite
 {
     /// <summary>The Hugging Face Hub, or a mirror of it.</summary>
     HuggingFace,

@@ -1,7 +1,7 @@
 namespace GlmTune.Hub.Caches;
 
 /// <summary>Compares the files of a downloaded model with the hashes that its site listed.</summary>
-public static class CachedContent
+internal static class CachedContent
 {
     /// <summary>Reads and hashes all files.</summary>
     /// <param name="model">The model.</param>

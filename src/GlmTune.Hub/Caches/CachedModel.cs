@@ -7,7 +7,7 @@ namespace GlmTune.Hub.Caches;
 /// <param name="Site">The site whose cache holds it.</param>
 /// <param name="Id"><c>OWNER/NAME</c>.</param>
 /// <param name="Folder">The model folder.</param>
-public sealed record CachedModel(ModelSite Site, string Id, string Folder)
+internal sealed record CachedModel(ModelSite Site, string Id, string Folder)
 {
     private const string Config = "config.json";
     private const string AdapterConfig = "adapter_config.json";

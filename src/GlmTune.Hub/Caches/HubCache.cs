@@ -7,7 +7,7 @@ namespace GlmTune.Hub.Caches;
 /// tags.</summary>
 /// <param name="Folders">Cache folders in order of preference, with <c>models--OWNER--NAME</c> inside. Downloads go to
 /// the first.</param>
-public sealed record HubCache(IReadOnlyList<string> Folders)
+internal sealed record HubCache(IReadOnlyList<string> Folders)
 {
     /// <summary>The main branch.</summary>
     public const string MainRevision = "main";

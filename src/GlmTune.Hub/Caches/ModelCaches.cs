@@ -3,7 +3,7 @@ namespace GlmTune.Hub.Caches;
 /// <summary>The caches in which models are looked up by name; nothing is downloaded here.</summary>
 /// <param name="Hub">The cache of the Hugging Face Hub, which comes first.</param>
 /// <param name="ModelScope">ModelScope's cache.</param>
-public sealed record ModelCaches(HubCache Hub, ModelScopeCache ModelScope)
+internal sealed record ModelCaches(HubCache Hub, ModelScopeCache ModelScope)
 {
     /// <summary>The usual caches of the user.</summary>
     /// <param name="variable">Returns the value of an environment variable; null: those of this process.</param>

@@ -6,7 +6,7 @@ namespace GlmTune.Hub.Caches;
 /// <summary>Models in ModelScope's cache, which its Python library and <c>glmtune model pull --from modelscope</c>
 /// fill: <c>models/OWNER/NAME</c>, in older versions <c>OWNER/NAME</c>, with one revision each.</summary>
 /// <param name="Folders">Cache folders in order of preference. Downloads go to the first.</param>
-public sealed record ModelScopeCache(IReadOnlyList<string> Folders)
+internal sealed record ModelScopeCache(IReadOnlyList<string> Folders)
 {
     /// <summary>Revision that is meant if none is named.</summary>
     public const string MainRevision = "master";

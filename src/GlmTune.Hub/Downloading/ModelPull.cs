@@ -7,7 +7,7 @@ using GlmTune.Hub.Sites;
 namespace GlmTune.Hub.Downloading;
 
 /// <summary>Downloads models into the caches of their sites.</summary>
-public sealed class ModelPull
+internal sealed class ModelPull
 {
     private const int Connections = 4;
     private readonly Func<string, string?> variable;

@@ -7,7 +7,7 @@ namespace GlmTune.Recipes.Models;
 
 /// <summary>Downloads a model after checking that it can be used: its architecture, and its layout if one was asked
 /// for.</summary>
-public static class PullModel
+internal static class PullModel
 {
     private const string LibrarySuffix = "-hf";
 

@@ -8,7 +8,7 @@ namespace GlmTune.Recipes.Models;
 
 /// <summary>Checks downloaded models: all bytes against the hashes that the site listed, and whether all files are
 /// there.</summary>
-public static class VerifyModel
+internal static class VerifyModel
 {
     /// <summary>Reads and hashes all files of a model.</summary>
     /// <param name="model">A name as for <see cref="ModelReference"/>, or a folder that glmtune wrote.</param>
