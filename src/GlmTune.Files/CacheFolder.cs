@@ -31,6 +31,9 @@ internal sealed class CacheFolder
     /// <summary>The cache folder of this process.</summary>
     public static CacheFolder Current => OfUser.Value;
 
+    /// <summary>The folder, which may not exist yet; null if no home folder is known.</summary>
+    public string? Location => usual;
+
     /// <summary>Called once if the usual folder is not writable, with a note that says what to do.</summary>
     public event Action<string>? Unwritable;
 

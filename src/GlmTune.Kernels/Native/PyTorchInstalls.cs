@@ -4,38 +4,45 @@ using GlmTune.Files;
 namespace GlmTune.Kernels.Native;
 
 /// <summary>Finds the libraries of PyTorch installations, without running Python.</summary>
-internal static partial class PyTorchInstalls
+/// <param name="variable">Returns the value of an environment variable.</param>
+internal sealed partial class PyTorchInstalls(Func<string, string?> variable)
 {
-    /// <summary>The oldest release that has all functions used here.</summary>
-    private static readonly Version Oldest = new(2, 10);
+    // Files that say the release are short; anything longer is something else.
+    private const int MaxVersionBytes = 1 << 16;
 
-    /// <summary>Existing <c>torch/lib</c> folders: of the active environment, then of the interpreters on the PATH,
-    /// then of the system.</summary>
-    public static IEnumerable<string> Folders() =>
-        Prefixes()
-            .SelectMany(SitePackages)
-            .Select(site => Path.Combine(site, "torch", "lib"))
-            .Where(Directory.Exists)
-            .Distinct();
+    private string? Home => HomePath.HomeOf(variable);
 
-    /// <summary>The folders with a supported version, newest first, and why the others are not supported.</summary>
-    /// <param name="folders">Folders with libtorch's libraries. Those without version information come last.</param>
-    public static (IReadOnlyList<string> Fitting, IReadOnlyList<string> PassedOver) Choose(IEnumerable<string> folders)
+    /// <summary>Existing <c>torch/lib</c> folders, each with how it was found: of the active environment, then of the
+    /// interpreters on the PATH, then of the system.</summary>
+    public IEnumerable<(string Folder, string Origin)> Folders() =>
+        Prefixes().SelectMany(prefix => Inside(prefix.Path).Select(folder => (folder, prefix.Origin)));
+
+    /// <summary>The <c>torch/lib</c> folders in an environment of Python.</summary>
+    /// <param name="prefix">The environment's folder.</param>
+    public static IEnumerable<string> Inside(string prefix) =>
+        SitePackages(prefix).Select(site => Path.Combine(site, "torch", "lib")).Where(Directory.Exists);
+
+    /// <summary>Environments with a name: those that conda has recorded, and those of virtualenvwrapper.</summary>
+    public IEnumerable<string> EnvironmentsNamed(string name)
     {
-        var found = folders.Select(folder => (Folder: folder, Version: VersionOf(folder))).ToList();
-        return (
-            [
-                .. found
-                    .Where(one => one.Version is null || one.Version >= Oldest)
-                    .OrderByDescending(one => one.Version)
-                    .Select(one => one.Folder),
-            ],
-            [
-                .. found
-                    .Where(one => one.Version is { } version && version < Oldest)
-                    .Select(one => $"{one.Folder} is PyTorch {one.Version}; GlmTune needs {Oldest} or newer"),
-            ]
-        );
+        if (Home is not { } home)
+        {
+            return [];
+        }
+
+        IEnumerable<string> recorded = [];
+        try
+        {
+            recorded = RegularFile
+                .ReadText(Path.Combine(home, ".conda", "environments.txt"), MaxVersionBytes)
+                .Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        }
+        catch (Exception error) when (IsUnreadable(error)) { }
+
+        return recorded
+            .Where(path => Path.GetFileName(path) == name)
+            .Append(Path.Combine(home, ".virtualenvs", name))
+            .Where(Directory.Exists);
     }
 
     /// <summary>Version of the installation around a <c>lib</c> folder, from <c>version.py</c> of a Python package or
@@ -47,16 +54,20 @@ internal static partial class PyTorchInstalls
         {
             try
             {
-                if (VersionText().Match(File.ReadAllText(Path.Combine(root, name))) is { Success: true } match)
+                var text = RegularFile.ReadText(Path.Combine(root, name), MaxVersionBytes);
+                if (VersionText().Match(text) is { Success: true } match)
                 {
                     return Version.Parse(match.Groups[1].Value);
                 }
             }
-            catch (Exception error) when (error is IOException or UnauthorizedAccessException) { }
+            catch (Exception error) when (IsUnreadable(error)) { }
         }
 
         return null;
     }
+
+    private static bool IsUnreadable(Exception error) =>
+        error is IOException or UnauthorizedAccessException or InvalidDataException;
 
     // "__version__ = '2.10.0+cu128'", or the version alone.
     [GeneratedRegex(
@@ -65,48 +76,54 @@ internal static partial class PyTorchInstalls
     )]
     private static partial Regex VersionText();
 
-    private static IEnumerable<string> Prefixes()
+    private IEnumerable<(string Path, string Origin)> Prefixes()
     {
-        foreach (var variable in (string[])["VIRTUAL_ENV", "CONDA_PREFIX"])
+        foreach (var name in (string[])["VIRTUAL_ENV", "CONDA_PREFIX"])
         {
-            if (HomePath.OfVariable(variable) is { } prefix)
+            if (variable(name) is { Length: > 0 } prefix)
             {
-                yield return prefix;
+                yield return (HomePath.Expand(prefix, Home), name);
             }
         }
 
         foreach (
-            var folder in (Environment.GetEnvironmentVariable("PATH") ?? "").Split(
-                Path.PathSeparator,
-                StringSplitOptions.RemoveEmptyEntries
-            )
+            var folder in (variable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
         )
         {
-            var python = Path.Combine(folder, "python3");
-            if (!File.Exists(python))
+            string[] names = OperatingSystem.IsWindows() ? ["python.exe"] : ["python3", "python"];
+            if (names.Select(name => Path.Combine(folder, name)).FirstOrDefault(File.Exists) is not { } python)
             {
                 continue;
             }
+
             // First the folder as named: a virtual environment's python3 is a link, and its packages are beside the
-            // link. Then the target of a wrapper or link.
-            yield return Path.GetFullPath(Path.Combine(folder, ".."));
-            if (File.ResolveLinkTarget(python, returnFinalTarget: false) is { } target)
+            // link. Then the target of a wrapper or link. On Windows the program lies in the environment's folder.
+            yield return (Path.GetFullPath(Path.Combine(folder, "..")), $"{python} on the PATH");
+            if (OperatingSystem.IsWindows())
             {
-                yield return Path.GetFullPath(Path.Combine(Path.GetDirectoryName(target.FullName)!, ".."));
+                yield return (folder, $"{python} on the PATH");
+            }
+            else if (File.ResolveLinkTarget(python, returnFinalTarget: false) is { } target)
+            {
+                yield return (
+                    Path.GetFullPath(Path.Combine(Path.GetDirectoryName(target.FullName)!, "..")),
+                    $"{python} on the PATH"
+                );
             }
         }
 
-        if (HomePath.Home is { } home)
+        if (Home is { } home)
         {
-            yield return Path.Combine(home, ".local");
+            yield return (Path.Combine(home, ".local"), "of the user's Python");
         }
 
-        yield return "/usr/local";
-        yield return "/usr";
+        yield return ("/usr/local", "of the system's Python");
+        yield return ("/usr", "of the system's Python");
     }
 
     private static IEnumerable<string> SitePackages(string prefix)
     {
+        yield return Path.Combine(prefix, "Lib", "site-packages"); // Windows
         var lib = Path.Combine(prefix, "lib");
         if (!Directory.Exists(lib))
         {

@@ -1,12 +1,13 @@
 using GlmTune.Kernels.Native;
+using Xunit;
 
 namespace GlmTune.Kernels.Tests.Native;
 
 public sealed class PyTorchInstallsTests : IDisposable
 {
-    private readonly string root = Directory.CreateTempSubdirectory().FullName;
+    private readonly TemporaryFolder folder = new();
 
-    public void Dispose() => Directory.Delete(root, recursive: true);
+    public void Dispose() => folder.Dispose();
 
     [Theory]
     [InlineData("version.py", "__version__ = '2.10.0+cu128'\ndebug = False\ncuda: Optional[str] = '12.8'\n", "2.10.0")]
@@ -15,28 +16,53 @@ public sealed class PyTorchInstallsTests : IDisposable
     [InlineData("build-version", "2.10.0+cpu\n", "2.10.0")]
     [InlineData("version.py", "version = 'unknown'\n", null)]
     [InlineData("readme.txt", "2.10.0", null)]
-    public void A_version_is_read_beside_the_libraries(string name, string text, string? expected) =>
-        Assert.Equal(expected, PyTorchInstalls.VersionOf(Install("one", name, text))?.ToString());
-
-    [Fact]
-    public void The_newest_that_fits_comes_first_and_older_ones_are_named()
+    public void A_version_is_read_beside_the_libraries(string name, string text, string? expected)
     {
-        string[] folders =
-        [
-            Install("old", "version.py", "__version__ = '2.4.1+cu121'"),
-            Install("fits", "version.py", "__version__ = '2.10.0+cu128'"),
-            Install("unknown", "other", ""),
-            Install("newest", "version.py", "__version__ = '2.11.0'"),
-        ];
-        var (fitting, passedOver) = PyTorchInstalls.Choose(folders);
-        Assert.Equal([folders[3], folders[1], folders[2]], fitting);
-        Assert.Equal([$"{folders[0]} is PyTorch 2.4.1; GlmTune needs 2.10 or newer"], passedOver);
+        var lib = Directory.CreateDirectory(folder.At("torch", "lib")).FullName;
+        folder.Write($"torch/{name}", text);
+        Assert.Equal(expected, PyTorchInstalls.VersionOf(lib)?.ToString());
     }
 
-    private string Install(string name, string file, string text)
+    [Fact]
+    public void A_pipe_in_place_of_the_version_is_not_waited_for()
     {
-        var folder = Directory.CreateDirectory(Path.Combine(root, name, "torch", "lib")).FullName;
-        File.WriteAllText(Path.Combine(root, name, "torch", file), text);
-        return folder;
+        folder.Pipe("torch", "version.py");
+        Assert.Null(PyTorchInstalls.VersionOf(Directory.CreateDirectory(folder.At("torch", "lib")).FullName));
+    }
+
+    [Fact]
+    public void Installations_are_found_in_the_active_environments_and_on_the_path()
+    {
+        string Install(string environment) =>
+            Directory.CreateDirectory(folder.At(environment, "lib/python3.12/site-packages/torch/lib")).FullName;
+        var (active, conda, onPath) = (Install("active"), Install("conda"), Install("other"));
+        folder.Write("other/bin/python3", "");
+        var variables = new Dictionary<string, string>
+        {
+            ["VIRTUAL_ENV"] = folder.At("active"),
+            ["CONDA_PREFIX"] = folder.At("conda"),
+            ["PATH"] = string.Join(Path.PathSeparator, folder.At("nothing"), folder.At("other", "bin")),
+            ["HOME"] = folder.Path,
+        };
+        var found = new PyTorchInstalls(variables.GetValueOrDefault).Folders().Take(3);
+        Assert.Equal(
+            [
+                (active, "VIRTUAL_ENV"),
+                (conda, "CONDA_PREFIX"),
+                (onPath, $"{folder.At("other", "bin", "python3")} on the PATH"),
+            ],
+            found
+        );
+    }
+
+    [Fact]
+    public void Environments_that_conda_recorded_are_found_by_name()
+    {
+        var first = Directory.CreateDirectory(folder.At("envs", "glm")).FullName;
+        folder.Write(".conda/environments.txt", $"{folder.At("envs", "base")}\n{first}\n{folder.At("gone", "glm")}\n");
+        var second = Directory.CreateDirectory(folder.At(".virtualenvs", "glm")).FullName;
+        var installs = new PyTorchInstalls(name => name == "HOME" ? folder.Path : null);
+        Assert.Equal([first, second], installs.EnvironmentsNamed("glm"));
+        Assert.Empty(installs.EnvironmentsNamed("other"));
     }
 }
