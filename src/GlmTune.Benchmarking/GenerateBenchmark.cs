@@ -48,6 +48,9 @@ internal sealed record GenerateBenchmarkOptions
     /// likely.</summary>
     public bool Sample { get; init; }
 
+    /// <summary>How the weights of the layers are stored: nf4, int8 or fp8; null: in the model's type.</summary>
+    public string? Quantization { get; init; }
+
     /// <summary>Use plain operators only: no fused kernels and no CUDA graphs.</summary>
     public bool Plain { get; init; }
 }
@@ -147,7 +150,8 @@ internal static class GenerateBenchmark
                 answers,
                 options.PromptTokens + options.NewTokens,
                 Math.Min(limits.PassTokens, (long)answers * options.PromptTokens),
-                limits.CacheBytes
+                limits.CacheBytes,
+                QuantizationNames.Of(options.Quantization)
             ),
             DeviceMemory.Of(device)?.Free,
             $"{device}",
@@ -160,7 +164,13 @@ internal static class GenerateBenchmark
         var type = ComputeDevice.TypeNamed(null, device);
         if (options.Model is { } folder)
         {
-            return ModelFolder.Load(ModelReference.Resolve(folder), type, device, options.Plain);
+            return ModelFolder.Load(
+                ModelReference.Resolve(folder),
+                type,
+                device,
+                options.Plain,
+                quantization: QuantizationNames.ForAnswers(options.Quantization)
+            );
         }
 
         var shape = options.Config;
@@ -169,7 +179,7 @@ internal static class GenerateBenchmark
             device,
             options.Plain
         );
-        model.InitializeRandomly(1);
+        model.InitializeRandomly(1, quantization: QuantizationNames.ForAnswers(options.Quantization));
         return model;
     }
 
@@ -277,8 +287,9 @@ internal static class GenerateBenchmark
     private static double BytesRead(DecoderModel model, int batch, GenerateBenchmarkOptions options)
     {
         var weights =
-            model.Parameters.Sum(parameter => parameter.Count * parameter.Type.ElementSize())
-            - ((long)model.Config.VocabularySize * model.Config.HiddenSize * model.Type.ElementSize());
+            model.Parameters.Sum(parameter =>
+                parameter.Quantized?.Matrix.Bytes ?? (parameter.Count * parameter.Type.ElementSize())
+            ) - ((long)model.Config.VocabularySize * model.Config.HiddenSize * model.Type.ElementSize());
         return weights
             + (((ICausalLm)model).CachedTokenBytes * batch * (options.PromptTokens + (options.NewTokens / 2.0)));
     }

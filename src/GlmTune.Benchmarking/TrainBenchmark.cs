@@ -2,6 +2,7 @@ using System.Diagnostics;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels.Cuda;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
@@ -49,8 +50,8 @@ internal sealed record TrainBenchmarkOptions
     /// needed.</summary>
     public int? RecomputeSelectively { get; init; }
 
-    /// <summary>Whether the frozen weights of the decoder layers are stored and multiplied in fp8.</summary>
-    public bool Fp8 { get; init; }
+    /// <summary>How the frozen weights of the decoder layers are stored; null: as the others.</summary>
+    public FrozenType? Frozen { get; init; }
 
     /// <summary>Whether the embedding table is kept in host memory.</summary>
     public bool EmbeddingOnHost { get; init; }
@@ -222,7 +223,7 @@ internal static class TrainBenchmark
                     slices.Take(unit);
                 }
             },
-            options.Fp8
+            options.Frozen is { } frozen ? new Quantization(frozen, Backward: true) : null
         );
         var weights = UsedMiB(device);
         var adapter = Attach(model, options);
@@ -357,7 +358,7 @@ internal static class TrainBenchmark
                 options.InputsOnHost ? new RecomputePlan(config.LayerCount, 0)
                 : options.Recompute is null && options.RecomputeSelectively is null ? null
                 : new RecomputePlan(options.Recompute ?? 0, options.RecomputeSelectively ?? 0),
-            Fp8Base = options.Fp8,
+            Frozen = options.Frozen,
             OffloadEmbedding = options.EmbeddingOnHost,
             OffloadActivations = options.InputsOnHost,
             HeadRows = options.HeadRows,

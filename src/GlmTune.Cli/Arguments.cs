@@ -44,6 +44,17 @@ internal static class Arguments
             Description = "cpu, cuda or cuda:N; default: the first available GPU, else the CPU",
         };
 
+    public static Option<string?> Quantization(string description)
+    {
+        var option = new Option<string?>("--quantization")
+        {
+            HelpName = "TYPE",
+            Description = $"{description}: {string.Join(", ", QuantizationNames.All)}",
+        };
+        option.AcceptOnlyFromAmong([.. QuantizationNames.All]);
+        return option;
+    }
+
     public static Option<string?> Devices() =>
         new("--device")
         {

@@ -13,6 +13,9 @@ internal sealed class ChatOptions
     private readonly Option<string?> baseModel = Arguments.Base();
     private readonly Option<string?> device = Arguments.Devices();
     private readonly Option<string?> type = Arguments.Type();
+    private readonly Option<string?> quantization = Arguments.Quantization(
+        "load the weights of the layers in fewer bits, which changes the answers slightly"
+    );
     private readonly Option<string?> template = new("--template")
     {
         Description =
@@ -30,7 +33,7 @@ internal sealed class ChatOptions
     public void AddTo(Command command)
     {
         command.Add(Path);
-        foreach (var option in new Option[] { baseModel, device, type, template })
+        foreach (var option in new Option[] { baseModel, device, type, quantization, template })
         {
             command.Add(option);
         }
@@ -54,6 +57,7 @@ internal sealed class ChatOptions
                 BaseModel = given.GetValue(baseModel),
                 Device = given.GetValue(device),
                 Type = given.GetValue(type),
+                Quantization = given.GetValue(quantization),
                 Adapters = adapters ?? [],
                 Limits = limits,
                 Serving = serving,

@@ -23,6 +23,7 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
     private readonly RotaryEmbedding rotary;
     private readonly LayerKernels[] kernels;
     private readonly ModelVersion version = new();
+    private readonly Dictionary<int, DenseWeights> dense = [];
     private int positionOffset;
     private ServedAdapters? served;
 
@@ -146,16 +147,17 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
     /// <inheritdoc/>
     public int MaxVirtualTokens => Math.Max(VirtualTokens, Served?.MaxVirtualTokens ?? 0);
 
-    /// <summary>Weights that may be stored in fp8: those of the linear layers in decoder layers.</summary>
-    public IEnumerable<Parameter> Fp8Weights =>
+    /// <summary>Weights that may be quantized: those of the linear layers in decoder layers.</summary>
+    public IEnumerable<Parameter> QuantizableWeights =>
         Layers.SelectMany(layer => layer.Linears).Select(linear => linear.Weight);
 
     /// <summary>Initializes every base weight at random: matrices normal with standard deviation 0.02, norms one,
     /// biases zero.</summary>
     /// <param name="seed">Seed; results also depend on the kind of device.</param>
     /// <param name="made">Called with each unit when its weights are in memory; it may release them.</param>
-    /// <param name="fp8">Whether <see cref="Fp8Weights"/> are quantized to fp8 as they are made.</param>
-    public void InitializeRandomly(long seed, Action<Layer>? made = null, bool fp8 = false)
+    /// <param name="quantization">How the <see cref="QuantizableWeights"/> are stored as they are made; null: as the
+    /// others.</param>
+    public void InitializeRandomly(long seed, Action<Layer>? made = null, Quantization? quantization = null)
     {
         // The tensor library has generators for the CPU only; a GPU has its own, which a seed sets.
         using var generator = Device.type == TorchSharp.DeviceType.CPU ? new Generator((ulong)seed, Device) : null;
@@ -165,7 +167,6 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
             cuda.manual_seed_all(seed);
         }
 
-        HashSet<Parameter> quantized = fp8 ? [.. Fp8Weights] : [];
         var own = BaseParameters.ToHashSet();
         foreach (var unit in Units)
         {
@@ -178,13 +179,37 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
                         ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
                     : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
                     : value.FillInPlace(1);
-                if (quantized.Contains(parameter))
-                {
-                    parameter.Quantize(keepTransposed: true);
-                }
+            }
+
+            if (quantization is { } wanted)
+            {
+                Quantize(unit, wanted);
             }
 
             made?.Invoke(unit);
+        }
+    }
+
+    /// <summary>Quantizes those of a unit's weights that may be; one after the other, so that little more memory is
+    /// needed than they have already.</summary>
+    /// <param name="unit">A unit whose weights are in memory.</param>
+    /// <param name="quantization">How they are stored.</param>
+    internal void Quantize(Layer unit, Quantization quantization)
+    {
+        if (unit is not DecoderLayer layer)
+        {
+            return;
+        }
+
+        var stage = PipelineStageOf(layer);
+        if (!dense.TryGetValue(stage, out var buffers))
+        {
+            dense[stage] = buffers = new DenseWeights(kernels[stage], Type, Plan.Devices[stage]);
+        }
+
+        foreach (var linear in layer.Linears)
+        {
+            linear.Weight.Quantize(quantization.Type, quantization.Backward, buffers);
         }
     }
 
@@ -310,6 +335,12 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
             unit.Dispose();
         }
 
+        foreach (var buffers in dense.Values)
+        {
+            buffers.Dispose();
+        }
+
+        dense.Clear();
         GC.SuppressFinalize(this);
     }
 }

@@ -49,19 +49,22 @@ internal sealed class DevicePlan
     /// <param name="type">Type of the weights.</param>
     /// <param name="devices">Devices with their free bytes, in order of use.</param>
     /// <param name="cacheBytes">Bytes to reserve for the KV cache of all layers.</param>
+    /// <param name="elementBytes">Bytes of an element of the layers' weights; null: those of <paramref name="type"/>.
+    /// </param>
     /// <exception cref="InvalidDataException">The devices together have too little memory; the message says by how
     /// much.</exception>
     public static DevicePlan Fit(
         ModelConfig config,
         ScalarType type,
         IReadOnlyList<(Device Device, long FreeBytes)> devices,
-        long cacheBytes = 0
+        long cacheBytes = 0,
+        double? elementBytes = null
     ) =>
         Enumerable
             .Range(1, Math.Min(devices.Count, config.LayerCount))
-            .Select(count => TryOver(config, type, [.. devices.Take(count)], cacheBytes))
+            .Select(count => TryOver(config, type, [.. devices.Take(count)], cacheBytes, elementBytes))
             .FirstOrDefault(plan => plan is not null)
-        ?? throw TooSmall(config, type, devices, cacheBytes);
+        ?? throw TooSmall(config, type, devices, cacheBytes, elementBytes);
 
     /// <summary>All devices, each filled to the same fraction of its free memory.</summary>
     /// <inheritdoc cref="Fit"/>
@@ -69,14 +72,16 @@ internal sealed class DevicePlan
         ModelConfig config,
         ScalarType type,
         IReadOnlyList<(Device Device, long FreeBytes)> devices,
-        long cacheBytes = 0
+        long cacheBytes = 0,
+        double? elementBytes = null
     ) =>
         devices.Count > config.LayerCount
             ? throw new InvalidDataException(
                 $"The model has {config.LayerCount} layers, too few for {devices.Count} devices; use fewer "
                     + "devices."
             )
-            : TryOver(config, type, devices, cacheBytes) ?? throw TooSmall(config, type, devices, cacheBytes);
+            : TryOver(config, type, devices, cacheBytes, elementBytes)
+                ?? throw TooSmall(config, type, devices, cacheBytes, elementBytes);
 
     /// <inheritdoc/>
     public override string ToString() =>
@@ -93,10 +98,11 @@ internal sealed class DevicePlan
         ModelConfig config,
         ScalarType type,
         IReadOnlyList<(Device Device, long FreeBytes)> devices,
-        long cacheBytes
+        long cacheBytes,
+        double? elementBytes
     )
     {
-        var (layer, end) = Needs(config, type, cacheBytes);
+        var (layer, end) = Needs(config, type, cacheBytes, elementBytes);
         var best = Fill(devices, MaxMemoryShare, layer, end, config.LayerCount);
         var (low, high) = (0.0, MaxMemoryShare);
         for (var i = 0; best is not null && i < 40; i++)
@@ -116,11 +122,16 @@ internal sealed class DevicePlan
     }
 
     // Bytes of a decoder layer with its cache, and of the embedding or the head.
-    private static (long Layer, long End) Needs(ModelConfig config, ScalarType type, long cacheBytes)
+    private static (long Layer, long End) Needs(
+        ModelConfig config,
+        ScalarType type,
+        long cacheBytes,
+        double? elementBytes
+    )
     {
         var bytes = type.ElementSize();
         return (
-            (config.ParametersPerLayer * bytes) + (cacheBytes / config.LayerCount),
+            (long)(config.ParametersPerLayer * (elementBytes ?? bytes)) + (cacheBytes / config.LayerCount),
             (long)config.VocabularySize * config.HiddenSize * bytes
         );
     }
@@ -156,15 +167,16 @@ internal sealed class DevicePlan
         ModelConfig config,
         ScalarType type,
         IReadOnlyList<(Device Device, long FreeBytes)> devices,
-        long cacheBytes
+        long cacheBytes,
+        double? elementBytes
     )
     {
-        var (layer, end) = Needs(config, type, cacheBytes);
+        var (layer, end) = Needs(config, type, cacheBytes, elementBytes);
         return new InvalidDataException(
             $"The model needs {Gib((layer * config.LayerCount) + (2 * end))} in {type}, including its cache, "
                 + "plus working memory; free: "
                 + $"{string.Join(", ", devices.Select(each => $"{Gib(each.FreeBytes)} on {each.Device}"))}. Use "
-                + "a smaller type, more devices, or the CPU."
+                + "a smaller type, --quantization nf4, more devices, or the CPU."
         );
     }
 

@@ -20,8 +20,8 @@ internal static class ModelFolder
     /// <param name="plain">Whether to use plain operators only, without fused kernels.</param>
     /// <param name="loaded">Called with each unit (embedding, decoder layer, head) when its weights are in memory; it
     /// may release them.</param>
-    /// <param name="fp8">Whether the weights of the decoder layers' linear layers are quantized to fp8, each as it is
-    /// read.</param>
+    /// <param name="quantization">How the weights of the decoder layers' linear layers are stored; they are quantized
+    /// layer by layer as they are read. Null: as the others.</param>
     /// <exception cref="InvalidDataException">Configuration or weights are missing, unexpected or misshapen; the
     /// message lists all problems.</exception>
     public static DecoderModel Load(
@@ -30,8 +30,8 @@ internal static class ModelFolder
         Device device,
         bool plain = false,
         Action<Layer>? loaded = null,
-        bool fp8 = false
-    ) => Load(folder, type, config => new DevicePlan((device, config.LayerCount)), plain, loaded, fp8);
+        Quantization? quantization = null
+    ) => Load(folder, type, config => new DevicePlan((device, config.LayerCount)), plain, loaded, quantization);
 
     /// <summary>Loads configuration and weights, reading each tensor directly to its destination on the device of its
     /// layer.</summary>
@@ -39,14 +39,17 @@ internal static class ModelFolder
     /// <param name="type">Type to compute in; weights are converted on the way.</param>
     /// <param name="plan">Returns the device of each layer for an architecture.</param>
     /// <param name="plain">Whether to use plain operators only, without fused kernels.</param>
+    /// <param name="quantization">How the weights of the decoder layers' linear layers are stored; null: as the
+    /// others.</param>
     /// <exception cref="InvalidDataException">Configuration or weights are missing, unexpected or misshapen; the
     /// message lists all problems.</exception>
     public static DecoderModel Load(
         string folder,
         ScalarType type,
         Func<ModelConfig, DevicePlan> plan,
-        bool plain = false
-    ) => Load(folder, type, plan, plain, loaded: null, fp8: false);
+        bool plain = false,
+        Quantization? quantization = null
+    ) => Load(folder, type, plan, plain, loaded: null, quantization);
 
     private static DecoderModel Load(
         string folder,
@@ -54,7 +57,7 @@ internal static class ModelFolder
         Func<ModelConfig, DevicePlan> plan,
         bool plain,
         Action<Layer>? loaded,
-        bool fp8
+        Quantization? quantization
     )
     {
         var config = ModelConfig.Read(folder);
@@ -68,7 +71,6 @@ internal static class ModelFolder
         try
         {
             using var scope = NewDisposeScope();
-            HashSet<Parameter> quantized = fp8 ? [.. model.Fp8Weights] : [];
             var slices = MatchWeights(model, files).ToLookup(pair => pair.Slice.Parameter);
             var notFinite = new List<string>();
             foreach (var unit in model.Units)
@@ -93,15 +95,15 @@ internal static class ModelFolder
                 }
                 // A caller that handles each unit as it arrives may have no room for all; otherwise the readers run
                 // without pause.
-                if (loaded is not null || quantized.Count > 0)
+                if (loaded is not null || quantization is not null)
                 {
                     transfer.Run(moves);
                     moves.ForEach(move => move.Target.Dispose());
                     moves.Clear();
                     notFinite.AddRange(FiniteWeights.Find(unit.Parameters, Parts));
-                    foreach (var parameter in unit.Parameters.Where(quantized.Contains))
+                    if (quantization is { } wanted)
                     {
-                        parameter.Quantize(keepTransposed: true);
+                        model.Quantize(unit, wanted);
                     }
 
                     loaded?.Invoke(unit);
@@ -113,7 +115,7 @@ internal static class ModelFolder
                 transfer.Run(moves);
             }
 
-            if (loaded is null && quantized.Count == 0)
+            if (loaded is null && quantization is null)
             {
                 notFinite.AddRange(FiniteWeights.Find(model.Units.SelectMany(unit => unit.Parameters), Parts));
             }
@@ -150,7 +152,7 @@ internal static class ModelFolder
     /// <param name="folder">The model folder.</param>
     /// <returns>A model on the CPU whose weights are not in memory; the caller disposes it.</returns>
     /// <exception cref="InvalidDataException">What
-    /// <see cref="Load(string, ScalarType, Device, bool, Action{Layer}?, bool)"/>
+    /// <see cref="Load(string, ScalarType, Device, bool, Action{Layer}?, Quantization?)"/>
     /// would complain of.</exception>
     public static DecoderModel LayOut(string folder)
     {

@@ -32,8 +32,8 @@ internal static class UnsupportedModel
         {
             forms.Add(
                 $"this model is quantised ({method}). Only float32, bfloat16 and float16 weights are read: use the "
-                    + "model that it was made from. To save memory while training an adapter, set fp8_base in the "
-                    + "recipe."
+                    + "model that it was made from. To save memory, quantize it while loading: quantization: nf4 "
+                    + "in a recipe, or --quantization nf4."
             );
         }
 

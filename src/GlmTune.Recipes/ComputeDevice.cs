@@ -1,7 +1,10 @@
 using System.Globalization;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
+using GlmTune.Recipes.Models;
+using GlmTune.Recipes.Planning;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -57,10 +60,14 @@ internal static class ComputeDevice
     /// <summary>The devices for generation: one, or several over which the layers are spread; loads libtorch.</summary>
     /// <param name="name">A name that <see cref="Named"/> accepts, several of them separated by commas
     /// (<c>cuda:0,cuda:1</c>), or <c>auto</c>: as few GPUs as the model needs. Null means <c>auto</c>.</param>
+    /// <param name="frozen">How the weights of the layers are stored; null: in the type of the others.</param>
     /// <returns>A function that places the layers, given the architecture and the type of the weights; and the first
     /// device.</returns>
     /// <exception cref="InvalidDataException">The device does not exist on this machine.</exception>
-    public static (Device First, Func<ModelConfig, ScalarType, DevicePlan> Plan) PlanFor(string? name)
+    public static (Device First, Func<ModelConfig, ScalarType, DevicePlan> Plan) PlanFor(
+        string? name,
+        FrozenType? frozen = null
+    )
     {
         var automatic = name is null or "auto";
         var devices = automatic ? All() : [.. name!.Split(',').Select(part => Named(part.Trim()))];
@@ -68,9 +75,15 @@ internal static class ComputeDevice
             devices[0],
             (config, type) =>
                 devices is [{ type: not DeviceType.CUDA }] ? new DevicePlan((devices[0], config.LayerCount))
-                : automatic ? DevicePlan.Fit(config, type, WithMemory(), CacheRoom(config, type))
-                : DevicePlan.Over(config, type, WithMemory(), CacheRoom(config, type))
+                : automatic ? DevicePlan.Fit(config, type, WithMemory(), Room(config, type), ElementBytes(type))
+                : DevicePlan.Over(config, type, WithMemory(), Room(config, type), ElementBytes(type))
         );
+
+        double? ElementBytes(ScalarType type) =>
+            frozen is null ? null : FrozenBytes.OfElement(frozen, backward: false, type.ElementSize());
+
+        long Room(ModelConfig config, ScalarType type) =>
+            CacheRoom(config, type) + FrozenBytes.Buffers(config, frozen, backward: false, type.ElementSize());
 
         (Device, long)[] WithMemory() =>
             [

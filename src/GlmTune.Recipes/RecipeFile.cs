@@ -109,7 +109,7 @@ public static class RecipeFile
         var recipe = new Recipe
         {
             Data = data,
-            Training = TrainingSection.Read(arguments),
+            Training = TrainingSection.Read(root, arguments),
             Optimizer = OptimizationSection.ReadOptimizer(arguments),
             Schedule = OptimizationSection.ReadSchedule(arguments),
             Generation = GenerationSection.Read(arguments),

@@ -1,3 +1,5 @@
+using GlmTune.Kernels.Definitions;
+
 namespace GlmTune.Training;
 
 /// <summary>Options of a training run: batch sizes, length, and when it logs, evaluates and saves. Names and defaults
@@ -47,6 +49,22 @@ public sealed record TrainingOptions
     /// <summary>Whether frozen weights of the linear layers in decoder layers are stored and multiplied in fp8.
     /// Default: false.</summary>
     public bool Fp8Base { get; init; }
+
+    /// <summary>How the frozen weights of the linear layers in decoder layers are stored, to be dequantized for every
+    /// product. Default: <see cref="BaseQuantization.None"/>.</summary>
+    public BaseQuantization Quantization { get; init; }
+
+    /// <summary>How frozen weights are stored; null: in the type of the computation.</summary>
+    internal FrozenType? FrozenType =>
+        Quantization switch
+        {
+            BaseQuantization.Nf4 => Kernels.Definitions.FrozenType.Nf4,
+            BaseQuantization.Int8 => Kernels.Definitions.FrozenType.Int8,
+            _ => Fp8Base ? Kernels.Definitions.FrozenType.Fp8 : null,
+        };
+
+    /// <summary>The key that sets <see cref="FrozenType"/>.</summary>
+    internal string FrozenKey => Quantization == BaseQuantization.None ? "fp8_base" : "quantization";
 
     /// <summary>Whether the frozen embedding table is stored in host memory. Default: false.</summary>
     public bool OffloadEmbedding { get; init; }
@@ -185,6 +203,19 @@ public enum Precision
 
     /// <summary>bfloat16.</summary>
     BFloat16,
+}
+
+/// <summary>How frozen weights of linear layers are stored below an adapter.</summary>
+public enum BaseQuantization
+{
+    /// <summary>In the type of the computation, or in fp8 (<see cref="TrainingOptions.Fp8Base"/>).</summary>
+    None,
+
+    /// <summary>4-bit NormalFloat in blocks of 64 with double quantization, as in QLoRA (arXiv:2305.14314).</summary>
+    Nf4,
+
+    /// <summary>8-bit integers with one scale for each row.</summary>
+    Int8,
 }
 
 /// <summary>Whether a layer's activations are recomputed in the backward pass instead of being kept.</summary>

@@ -62,6 +62,10 @@ internal static class KernelTwins
             ["embedding gradient"] = EmbeddingGradient,
             ["embedding on the host"] = HostEmbedding,
             ["project"] = Project,
+            ["dequantize"] = Dequantize,
+            ["project nf4"] = (check, sizes) => ProjectFrozen(check, sizes, FrozenType.Nf4),
+            ["project int8"] = (check, sizes) => ProjectFrozen(check, sizes, FrozenType.Int8),
+            ["project fp8"] = (check, sizes) => ProjectFrozen(check, sizes, FrozenType.Fp8),
             ["argmax"] = ArgMax,
             ["embed"] = Embed,
         };
@@ -623,6 +627,56 @@ internal static class KernelTwins
                 check.Reference.ProjectSwiGlu(wideX, TwinCheck.Wide(gateUp)),
                 check.Kernels.ProjectSwiGlu(x, gateUp),
                 3 * Sums(check)
+            );
+        }
+    }
+
+    private static void Dequantize(TwinCheck check, Sizes sizes)
+    {
+        foreach (var type in (FrozenType[])[FrozenType.Nf4, FrozenType.Int8, FrozenType.Fp8])
+        {
+            // The second is not a multiple of what a block of threads takes.
+            foreach (var (rows, columns) in ((int, int)[])[(sizes.Heads.FusedWidth, sizes.Hidden), (37, 64)])
+            {
+                using var stored = FrozenMatrix.Quantize(check.Random(rows, columns).Multiply(0.02), type);
+                var target = check.Poison(check.Type, rows, columns);
+                check.Kernels.Dequantize(stored, target);
+                check.Compare($"{type} [{rows}, {columns}]", stored.Dequantized(ScalarType.Float64), target, 2);
+            }
+        }
+    }
+
+    private static void ProjectFrozen(TwinCheck check, Sizes sizes, FrozenType type)
+    {
+        // An odd number of outputs, and widths that end within a step of the kernel.
+        var outputs = sizes.Heads.FusedWidth - 3;
+        using var weight = FrozenMatrix.Quantize(check.Random(outputs, sizes.Hidden).Multiply(0.1), type);
+        using var gateUp = FrozenMatrix.Quantize(
+            check.Random(2 * sizes.FeedForward, sizes.Hidden).Multiply(1 / Math.Sqrt(sizes.Hidden)),
+            type
+        );
+        var (wide, wideGateUp) = (weight.Dequantized(ScalarType.Float64), gateUp.Dequantized(ScalarType.Float64));
+        foreach (var rows in (int[])[1, 3, 8, 13])
+        {
+            var (x, bias) = (check.Random(rows, sizes.Hidden), check.Random(outputs));
+            var wideX = TwinCheck.Wide(x);
+            check.Compare(
+                $"{rows} rows",
+                check.Reference.Project(wideX, wide),
+                check.Kernels.Project(x, weight, () => weight.Dequantized(check.Type)),
+                2 * Sums(check)
+            );
+            check.Compare(
+                $"{rows} rows, bias",
+                check.Reference.Project(wideX, wide, TwinCheck.Wide(bias)),
+                check.Kernels.Project(x, weight, () => weight.Dequantized(check.Type), bias),
+                2 * Sums(check)
+            );
+            check.Compare(
+                $"{rows} rows, swiglu",
+                check.Reference.ProjectSwiGlu(wideX, wideGateUp),
+                check.Kernels.ProjectSwiGlu(x, gateUp, () => gateUp.Dequantized(check.Type)),
+                4 * Sums(check)
             );
         }
     }

@@ -53,6 +53,13 @@ public class DevicePlanTests
         );
     }
 
+    [Fact]
+    public void Weights_in_fewer_bits_need_fewer_or_smaller_devices()
+    {
+        Assert.Equal([40], Layers(DevicePlan.Fit(Glm4Config.Glm4_9B, ScalarType.BFloat16, Gpus(11, 11), 0, 0.516)));
+        Assert.Equal(2, DevicePlan.Fit(Glm4Config.Glm4_9B, ScalarType.BFloat16, Gpus(11, 11), 0, 1).Devices.Count);
+    }
+
     private static int[] Layers(DevicePlan plan) =>
         [.. Enumerable.Range(0, plan.LayerCount).CountBy(plan.PipelineStageOf).Select(pair => pair.Value)];
 

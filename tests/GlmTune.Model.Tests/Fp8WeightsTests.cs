@@ -1,4 +1,6 @@
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -16,7 +18,7 @@ public class Fp8WeightsTests
     public void Only_the_layers_matrices_are_rounded_and_their_values_are_gone()
     {
         using var scope = NewDisposeScope();
-        using var model = Load(ScalarType.Float32, fp8: true);
+        using var model = Load(ScalarType.Float32, FrozenType.Fp8);
         foreach (var parameter in model.BaseParameters)
         {
             var layered = parameter.Name.Contains(".layers.", StringComparison.Ordinal) && parameter.Shape.Length == 2;
@@ -25,7 +27,7 @@ public class Fp8WeightsTests
             if (layered)
             {
                 Assert.Contains(
-                    "held in fp8",
+                    "is quantized",
                     Assert.Throws<InvalidOperationException>(() => parameter.Value).Message,
                     StringComparison.Ordinal
                 );
@@ -37,11 +39,11 @@ public class Fp8WeightsTests
     public void A_rounded_weight_is_within_half_a_step_of_the_weight()
     {
         using var scope = NewDisposeScope();
-        using var model = Load(ScalarType.Float32, fp8: false);
-        using var quantized = Load(ScalarType.Float32, fp8: true);
-        foreach (var (exact, held) in model.Fp8Weights.Zip(quantized.Fp8Weights))
+        using var model = Load(ScalarType.Float32, null);
+        using var quantized = Load(ScalarType.Float32, FrozenType.Fp8);
+        foreach (var (exact, held) in model.QuantizableWeights.Zip(quantized.QuantizableWeights))
         {
-            var fp8 = held.Quantized!;
+            var fp8 = (Fp8Matrix)held.Quantized!.Matrix;
             var error = (fp8.Dequantized(ScalarType.Float64) - exact.Value.to(ScalarType.Float64)).abs();
             // Half of the last of three bits; or of the smallest step, 2⁻⁹, in units of the scale.
             var allowed = maximum(
@@ -56,18 +58,42 @@ public class Fp8WeightsTests
     [Fact]
     public void A_trained_weight_is_not_rounded()
     {
-        using var model = Load(ScalarType.Float32, fp8: false);
+        using var model = Load(ScalarType.Float32, null);
         var weight = model.Layers[0].FeedForward.Down.Weight;
         weight.Trainable = true;
+        using var buffers = new DenseWeights(model.Kernels, model.Type, model.Device);
         Assert.Contains(
             weight.Name,
-            Assert.Throws<InvalidOperationException>(() => weight.Quantize(keepTransposed: true)).Message,
+            Assert
+                .Throws<InvalidOperationException>(() => weight.Quantize(FrozenType.Fp8, backward: true, buffers))
+                .Message,
             StringComparison.Ordinal
         );
         Assert.Null(weight.Quantized);
         Assert.True(weight.IsLoaded);
     }
 
-    private static DecoderModel Load(ScalarType type, bool fp8) =>
-        ModelFolder.Load(Path.Combine(Folder, "model-hf"), type, CPU, fp8: fp8);
+    [Fact]
+    public void A_model_that_only_answers_keeps_one_copy()
+    {
+        using var training = Load(ScalarType.Float32, FrozenType.Fp8);
+        using var answering = ModelFolder.Load(
+            Path.Combine(Folder, "model-hf"),
+            ScalarType.Float32,
+            CPU,
+            quantization: new Quantization(FrozenType.Fp8, Backward: false)
+        );
+        foreach (var (two, one) in training.QuantizableWeights.Zip(answering.QuantizableWeights))
+        {
+            Assert.Equal(two.Count, two.Quantized!.Matrix.Bytes - one.Quantized!.Matrix.Bytes);
+        }
+    }
+
+    private static DecoderModel Load(ScalarType type, FrozenType? stored) =>
+        ModelFolder.Load(
+            Path.Combine(Folder, "model-hf"),
+            type,
+            CPU,
+            quantization: stored is { } held ? new Quantization(held, Backward: true) : null
+        );
 }

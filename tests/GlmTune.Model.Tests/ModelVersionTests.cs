@@ -1,4 +1,6 @@
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model.Adapters;
 using static TorchSharp.torch;
@@ -32,7 +34,9 @@ public class ModelVersionTests
         lora.Dispose();
         using var prefix = PrefixTuning.Attach(model, new PrefixTuningOptions { VirtualTokens = 2 });
         Counts(() => prefix.Detach(model));
-        Counts(() => model.Layers[1].FeedForward.Down.Weight.Quantize(keepTransposed: true));
+        using var buffers = new DenseWeights(model.Kernels, model.Type, model.Device);
+        var frozen = model.Layers[1].FeedForward.Down.Weight;
+        Counts(() => frozen.Quantize(FrozenType.Nf4, backward: true, buffers));
         Counts(weight.Release);
 
         void Counts(Action change)

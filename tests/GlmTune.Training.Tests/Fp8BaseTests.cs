@@ -1,4 +1,5 @@
 using GlmTune.Kernels;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
@@ -10,7 +11,7 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Training.Tests;
 
-/// <summary>Training an adapter on a base that is held in fp8.</summary>
+/// <summary>Training an adapter on a base that is quantized.</summary>
 public class Fp8BaseTests
 {
     static Fp8BaseTests() => NativeRuntime.Load();
@@ -19,13 +20,13 @@ public class Fp8BaseTests
     public void Gradients_are_those_of_the_rounded_weights_but_for_the_rounding_of_activations(string kind)
     {
         using var scope = NewDisposeScope();
-        using var quantized = Load(ScalarType.Float64, fp8: true);
+        using var quantized = Load(ScalarType.Float64, FrozenType.Fp8);
         var (loss, gradients) = Gradients(quantized, kind);
-        using var exact = Load(ScalarType.Float64, fp8: false);
+        using var exact = Load(ScalarType.Float64, null);
         var (exactLoss, _) = Gradients(exact, kind);
-        foreach (var (weight, held) in exact.Fp8Weights.Zip(quantized.Fp8Weights))
+        foreach (var (weight, held) in exact.QuantizableWeights.Zip(quantized.QuantizableWeights))
         {
-            weight.Value.copy_(held.Quantized!.Dequantized(ScalarType.Float64));
+            weight.Value.copy_(held.Quantized!.Matrix.Dequantized(ScalarType.Float64));
         }
 
         var (sameWeightsLoss, sameWeights) = Gradients(exact, kind);
@@ -44,9 +45,9 @@ public class Fp8BaseTests
     public void An_adapter_learns_on_it_as_on_the_model_itself_and_leaves_no_tensor_over()
     {
         var curves = new List<List<double>>();
-        foreach (var fp8 in (bool[])[false, true])
+        foreach (var stored in (FrozenType?[])[null, FrozenType.Fp8, FrozenType.Int8, FrozenType.Nf4])
         {
-            using var model = Load(ScalarType.BFloat16, fp8);
+            using var model = Load(ScalarType.BFloat16, stored);
             using var adapter = Attach(model, "lora");
             using var sharding = new ReplicatedWeights(model.Units);
             var options = new OptimizerOptions { LearningRate = 0.02 };
@@ -71,14 +72,50 @@ public class Fp8BaseTests
         }
 
         Assert.True(curves[0][^1] < curves[0][0] - 0.3, "bf16 does not learn");
-        foreach (var (plain, quantized) in curves[0].Zip(curves[1]))
+        foreach (var curve in curves.Skip(1))
         {
-            Assert.Equal(plain, quantized, 0.1 * plain);
+            Assert.All(curves[0].Zip(curve), pair => Assert.Equal(pair.First, pair.Second, 0.1 * pair.First));
         }
     }
 
-    private static DecoderModel Load(ScalarType type, bool fp8) =>
-        ModelFolder.Load(Path.Combine(GoldenModelTests.Folder, "model-hf"), type, CPU, fp8: fp8);
+    [
+        Theory,
+        InlineData("Nf4", "lora"),
+        InlineData("Nf4", "dora"),
+        InlineData("Nf4", "prefix"),
+        InlineData("Int8", "lora"),
+        InlineData("Int8", "dora")
+    ]
+    public void Gradients_are_those_of_a_model_with_the_dequantized_weights(string stored, string kind)
+    {
+        using var scope = NewDisposeScope();
+        using var quantized = Load(ScalarType.Float64, Enum.Parse<FrozenType>(stored));
+        using var exact = Load(ScalarType.Float64, null);
+        var (plainLoss, _) = Gradients(exact, kind);
+        foreach (var (weight, held) in exact.QuantizableWeights.Zip(quantized.QuantizableWeights))
+        {
+            weight.Value.copy_(held.Quantized!.Matrix.Dequantized(ScalarType.Float64));
+        }
+
+        var (expectedLoss, expected) = Gradients(exact, kind);
+        var (loss, gradients) = Gradients(quantized, kind);
+        Assert.Equal(expectedLoss, loss, 1e-12);
+        Assert.NotEqual(plainLoss, loss);
+        Assert.Equal(plainLoss, loss, 0.05 * plainLoss);
+        Assert.Equal(expected.Keys.Order(), gradients.Keys.Order());
+        foreach (var (name, gradient) in expected)
+        {
+            TensorAssert.Close(gradient, gradients[name], 1e-11, name);
+        }
+    }
+
+    private static DecoderModel Load(ScalarType type, FrozenType? stored) =>
+        ModelFolder.Load(
+            Path.Combine(GoldenModelTests.Folder, "model-hf"),
+            type,
+            CPU,
+            quantization: stored is { } held ? new Quantization(held, Backward: true) : null
+        );
 
     private static IAdapter Attach(DecoderModel model, string kind)
     {
@@ -97,7 +134,8 @@ public class Fp8BaseTests
             new LoraOptions
             {
                 Rank = 4,
-                Dropout = 0,
+                Dropout = kind == "dora" ? 0.2 : 0,
+                UseDora = kind == "dora",
                 InitWeights = LoraInitialization.Random,
             }
         );
@@ -114,7 +152,7 @@ public class Fp8BaseTests
             CPU
         );
         var loss = new LayerRunner(model, sharding, recomputed: 1)
-            .ForwardBackward(pass, 1.0 / pass.Targets.Count, dropoutSeed: null)
+            .ForwardBackward(pass, 1.0 / pass.Targets.Count, dropoutSeed: kind == "dora" ? 5 : null)
             .item<double>();
         var gradients = sharding
             .Trainable.SelectMany(shard =>

@@ -1,3 +1,4 @@
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
@@ -15,23 +16,25 @@ public class RecomputationTests
 
     [Theory]
     [
-        InlineData("lora", ScalarType.Float32, false),
-        InlineData("lora", ScalarType.BFloat16, false),
-        InlineData("lora", ScalarType.BFloat16, true)
+        InlineData("lora", ScalarType.Float32, null),
+        InlineData("lora", ScalarType.BFloat16, null),
+        InlineData("lora", ScalarType.BFloat16, "Fp8"),
+        InlineData("lora", ScalarType.BFloat16, "Nf4")
     ]
     [
-        InlineData("dora", ScalarType.BFloat16, false),
-        InlineData("full", ScalarType.BFloat16, false),
-        InlineData("prefix", ScalarType.Float32, true)
+        InlineData("dora", ScalarType.BFloat16, null),
+        InlineData("full", ScalarType.BFloat16, null),
+        InlineData("prefix", ScalarType.Float32, "Fp8"),
+        InlineData("dora", ScalarType.Float32, "Int8")
     ]
-    public void Every_way_of_recomputing_gives_the_same_bits(string trained, ScalarType type, bool fp8)
+    public void Every_way_of_recomputing_gives_the_same_bits(string trained, ScalarType type, string? stored)
     {
         using var scope = NewDisposeScope();
-        var expected = Gradients(trained, type, fp8, whole: 0, cheap: 0);
+        var expected = Gradients(trained, type, stored, whole: 0, cheap: 0);
         Assert.Contains(expected, pair => pair.Value.abs().max().item<float>() > 0);
         foreach (var (whole, cheap) in ((int, int)[])[(3, 0), (0, 3), (1, 1), (2, 1)])
         {
-            var actual = Gradients(trained, type, fp8, whole, cheap);
+            var actual = Gradients(trained, type, stored, whole, cheap);
             foreach (var (name, gradient) in expected)
             {
                 Assert.True(
@@ -46,12 +49,12 @@ public class RecomputationTests
     public void Logits_a_few_rows_at_a_time_give_the_same_loss_and_gradients(string trained)
     {
         using var scope = NewDisposeScope();
-        var expected = Gradients(trained, ScalarType.Float64, fp8: false, whole: 0, cheap: 0);
+        var expected = Gradients(trained, ScalarType.Float64, stored: null, whole: 0, cheap: 0);
         foreach (
             var (name, gradient) in Gradients(
                 trained,
                 ScalarType.Float64,
-                fp8: false,
+                stored: null,
                 whole: 0,
                 cheap: 0,
                 model => model.Head.ChunkRows = 3
@@ -64,19 +67,19 @@ public class RecomputationTests
 
     [Theory]
     [
-        InlineData("lora", ScalarType.Float32, false),
-        InlineData("lora", ScalarType.BFloat16, true),
-        InlineData("full", ScalarType.BFloat16, false),
-        InlineData("prefix", ScalarType.Float32, false)
+        InlineData("lora", ScalarType.Float32, null),
+        InlineData("lora", ScalarType.BFloat16, "Nf4"),
+        InlineData("full", ScalarType.BFloat16, null),
+        InlineData("prefix", ScalarType.Float32, null)
     ]
-    public void Layer_inputs_in_host_memory_give_the_same_bits(string trained, ScalarType type, bool fp8)
+    public void Layer_inputs_in_host_memory_give_the_same_bits(string trained, ScalarType type, string? stored)
     {
         using var scope = NewDisposeScope();
         using var onHost = new OffloadedInputs(CPU);
         foreach (var whole in (int[])[1, 2, 3])
         {
-            var expected = Gradients(trained, type, fp8, whole, cheap: 0);
-            var actual = Gradients(trained, type, fp8, whole, cheap: 0, onHost: onHost);
+            var expected = Gradients(trained, type, stored, whole, cheap: 0);
+            var actual = Gradients(trained, type, stored, whole, cheap: 0, onHost: onHost);
             Assert.All(expected, pair => Assert.True(pair.Value.equal(actual[pair.Key]).all().item<bool>(), pair.Key));
         }
 
@@ -99,13 +102,13 @@ public class RecomputationTests
     )
     {
         using var scope = NewDisposeScope();
-        var expected = Gradients(trained, ScalarType.Float64, fp8: false, whole: 0, cheap: 0, family: family);
+        var expected = Gradients(trained, ScalarType.Float64, stored: null, whole: 0, cheap: 0, family: family);
         foreach (var whole in (int[])[0, 2, 3])
         {
             var actual = Gradients(
                 trained,
                 ScalarType.Float64,
-                fp8: false,
+                stored: null,
                 whole,
                 cheap: 0,
                 model => model.TileTokens = tile,
@@ -127,11 +130,11 @@ public class RecomputationTests
         using var onHost = new OffloadedInputs(device);
         for (var round = 0; round < 3; round++)
         {
-            var expected = Gradients("lora", ScalarType.BFloat16, fp8: false, whole: 3, cheap: 0, device: device);
+            var expected = Gradients("lora", ScalarType.BFloat16, stored: null, whole: 3, cheap: 0, device: device);
             var actual = Gradients(
                 "lora",
                 ScalarType.BFloat16,
-                fp8: false,
+                stored: null,
                 whole: 3,
                 cheap: 0,
                 onHost: onHost,
@@ -141,7 +144,7 @@ public class RecomputationTests
             var tiled = Gradients(
                 "lora",
                 ScalarType.BFloat16,
-                fp8: false,
+                stored: null,
                 whole: 3,
                 cheap: 0,
                 model => model.TileTokens = 8,
@@ -156,11 +159,11 @@ public class RecomputationTests
     public void Tiles_of_a_quantised_base_give_the_same_gradients()
     {
         using var scope = NewDisposeScope();
-        var expected = Gradients("lora", ScalarType.Float32, fp8: true, whole: 3, cheap: 0);
+        var expected = Gradients("lora", ScalarType.Float32, stored: "Fp8", whole: 3, cheap: 0);
         var actual = Gradients(
             "lora",
             ScalarType.Float32,
-            fp8: true,
+            stored: "Fp8",
             whole: 3,
             cheap: 0,
             model => model.TileTokens = 3
@@ -189,7 +192,7 @@ public class RecomputationTests
     private static Dictionary<string, Tensor> Gradients(
         string trained,
         ScalarType type,
-        bool fp8,
+        string? stored,
         int whole,
         int cheap,
         Action<DecoderModel>? prepare = null,
@@ -199,7 +202,12 @@ public class RecomputationTests
     )
     {
         device ??= CPU;
-        using var model = ModelFolder.Load(GoldenData.Path($"{family}/model-hf"), type, device, fp8: fp8);
+        using var model = ModelFolder.Load(
+            GoldenData.Path($"{family}/model-hf"),
+            type,
+            device,
+            quantization: stored is null ? null : new Quantization(Enum.Parse<FrozenType>(stored), Backward: true)
+        );
         using var adapter = Attach(model, trained);
         prepare?.Invoke(model);
         using var sharding = new ReplicatedWeights(model.Units);

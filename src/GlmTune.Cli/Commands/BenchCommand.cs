@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using GlmTune.Benchmarking;
 using GlmTune.Collectives;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;
 using GlmTune.Model.Adapters;
 using GlmTune.Recipes.Models;
@@ -53,6 +54,7 @@ internal static class BenchCommand
             0
         );
         var fp8 = new Option<bool>("--fp8") { Description = "quantize the frozen weights of the layers to fp8" };
+        var quantization = Arguments.Quantization("store the frozen weights of the layers so");
         var hostEmbedding = new Option<bool>("--offload-embedding")
         {
             Description = "keep the embedding table in host memory",
@@ -123,6 +125,7 @@ internal static class BenchCommand
             recompute,
             cheap,
             fp8,
+            quantization,
             hostEmbedding,
             hostInputs,
             headRows,
@@ -157,7 +160,7 @@ internal static class BenchCommand
                 Layers = given.GetValue(layers),
                 Recompute = given.GetValue(recompute),
                 RecomputeSelectively = given.GetValue(cheap),
-                Fp8 = given.GetValue(fp8),
+                Frozen = given.GetValue(fp8) ? FrozenType.Fp8 : QuantizationNames.Of(given.GetValue(quantization)),
                 EmbeddingOnHost = given.GetValue(hostEmbedding),
                 InputsOnHost = given.GetValue(hostInputs),
                 HeadRows = given.GetValue(headRows),
@@ -177,7 +180,15 @@ internal static class BenchCommand
             {
                 var (first, second, difference) = TrainBenchmark.Compare(
                     options,
-                    given.GetValue(againstFp8) ? options with { Fp8 = true } : options with { Plain = true }
+                    given.GetValue(againstFp8)
+                        ? options with
+                        {
+                            Frozen = FrozenType.Fp8,
+                        }
+                        : options with
+                        {
+                            Plain = true,
+                        }
                 );
                 if (given.GetValue(json))
                 {

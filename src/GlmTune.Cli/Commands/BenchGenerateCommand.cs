@@ -39,6 +39,7 @@ internal static class BenchGenerateCommand
         {
             Description = "sample (temperature 0.8, top-p 0.8) instead of greedy decoding",
         };
+        var quantization = Arguments.Quantization("store the weights of the layers in fewer bits");
         var plain = new Option<bool>("--plain")
         {
             Description = "use plain operators only, no fused kernels and no CUDA graphs",
@@ -55,6 +56,7 @@ internal static class BenchGenerateCommand
             rank,
             layers,
             sample,
+            quantization,
             plain,
             json,
         };
@@ -72,6 +74,7 @@ internal static class BenchGenerateCommand
                     LoraRank = given.GetRequiredValue(rank),
                     Layers = given.GetValue(layers),
                     Sample = given.GetValue(sample),
+                    Quantization = given.GetValue(quantization),
                     Plain = given.GetValue(plain),
                 }
             );
@@ -98,10 +101,10 @@ internal static class BenchGenerateCommand
                 screen.Output.WriteLine(
                     string.Create(
                         CultureInfo.InvariantCulture,
-                        $"{found.Batch,5}  {found.PromptTokens,6}  {found.NewTokens,5}  "
-                            + $"{1000 * found.FirstTokenSeconds,14:F1}  {1000 * found.StepSeconds,7:F2}  "
-                            + $"{found.TokensPerSecond,8:F0}  {found.ReadGigabytesPerSecond,5:F0}  "
-                            + $"{found.MemoryMiB,10:F0}"
+                        $"{found.Batch, 5}  {found.PromptTokens, 6}  {found.NewTokens, 5}  "
+                            + $"{1000 * found.FirstTokenSeconds, 14:F1}  {1000 * found.StepSeconds, 7:F2}  "
+                            + $"{found.TokensPerSecond, 8:F0}  {found.ReadGigabytesPerSecond, 5:F0}  "
+                            + $"{found.MemoryMiB, 10:F0}"
                     )
                 );
             }

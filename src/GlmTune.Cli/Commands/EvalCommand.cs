@@ -34,6 +34,9 @@ internal static class EvalCommand
             Arguments.Device(),
             Arguments.Type("compute type; default: CONFIG's, or bfloat16 on a GPU and float32 on the CPU")
         );
+        var quantization = Arguments.Quantization(
+            "load the weights of the layers in fewer bits; default: as CONFIG says"
+        );
         var (json, set) = (Arguments.Json(), Arguments.Set());
         var command = new Command(
             "eval",
@@ -49,6 +52,7 @@ internal static class EvalCommand
             baseModel,
             device,
             type,
+            quantization,
             json,
             set,
         };
@@ -66,6 +70,7 @@ internal static class EvalCommand
                     Limit = given.GetValue(limit),
                     Device = given.GetValue(device),
                     Type = given.GetValue(type),
+                    Quantization = given.GetValue(quantization),
                 };
                 var problems = new ProblemReport();
                 var recipe = problems.Try(() =>
@@ -126,7 +131,7 @@ internal static class EvalCommand
         );
         foreach (var (name, value) in report.Metrics)
         {
-            screen.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name,-24} {value:F4}"));
+            screen.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name, -24} {value:F4}"));
         }
     }
 

@@ -32,6 +32,7 @@ internal static class ForwardCommand
             Arguments.Type(),
             Arguments.Json()
         );
+        var quantization = Arguments.Quantization("load the weights of the layers in fewer bits");
         var command = new Command("forward", "Write the logits and the loss of a batch to a file. Needs no tokenizer.")
         {
             path,
@@ -40,6 +41,7 @@ internal static class ForwardCommand
             baseModel,
             device,
             type,
+            quantization,
             json,
         };
         command.SetAction(
@@ -66,7 +68,12 @@ internal static class ForwardCommand
                 );
                 problems.Throw();
                 var place = ComputeDevice.Named(given.GetValue(device));
-                using var model = TunedModel.Load(tuned!, ComputeDevice.TypeNamed(given.GetValue(type), place), place);
+                using var model = TunedModel.Load(
+                    tuned!,
+                    ComputeDevice.TypeNamed(given.GetValue(type), place),
+                    place,
+                    quantization: QuantizationNames.ForAnswers(given.GetValue(quantization))
+                );
                 var report = ForwardPass.Run(model.Model, grid!, given.GetRequiredValue(output), stop);
                 if (report is { Loss: not null, SupervisedTokens: 0 })
                 {

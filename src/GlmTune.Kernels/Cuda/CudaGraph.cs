@@ -18,6 +18,9 @@ internal sealed unsafe class CudaGraph : IDisposable
     [ThreadStatic]
     private static bool capturing;
 
+    [ThreadStatic]
+    private static bool preparing;
+
     private readonly Device device;
     private nint executable;
 
@@ -62,6 +65,24 @@ internal sealed unsafe class CudaGraph : IDisposable
     {
         get => capturing;
         private set => capturing = value;
+    }
+
+    /// <summary>Whether this thread's work is captured, or runs as it will be captured: memory that it takes from no
+    /// arena must be its own for good.</summary>
+    internal static bool NeedsFixedMemory => capturing || preparing || TensorArena.Open is not null;
+
+    /// <summary>Runs <paramref name="work"/> as it will be captured.</summary>
+    internal static void Prepare(Action work)
+    {
+        preparing = true;
+        try
+        {
+            work();
+        }
+        finally
+        {
+            preparing = false;
+        }
     }
 
     /// <summary>Captures what <paramref name="work"/> queues on <paramref name="stream"/>, the current one, without

@@ -27,6 +27,7 @@ internal sealed class CudaKernels : LayerKernels
     private readonly DecodeKernels decode;
     private readonly Fp8Kernels fp8;
     private readonly CompactKernels compact;
+    private readonly FrozenKernels frozen;
 
     internal CudaKernels(IKernelLauncher launcher, string description, bool multipliesFp8 = false)
     {
@@ -41,6 +42,7 @@ internal sealed class CudaKernels : LayerKernels
         decode = new DecodeKernels(launcher, plain, fallbacks);
         fp8 = new Fp8Kernels(launcher, multipliesFp8, fallbacks);
         compact = new CompactKernels(launcher, fallbacks);
+        frozen = new FrozenKernels(launcher, fallbacks);
     }
 
     /// <inheritdoc/>
@@ -331,4 +333,21 @@ internal sealed class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override Tensor Fp8ProductBackward(Fp8Rows gradient, Fp8Matrix weight, ScalarType type) =>
         fp8.Fp8ProductBackward(gradient, weight, type) ?? base.Fp8ProductBackward(gradient, weight, type);
+
+    /// <inheritdoc/>
+    public override void Dequantize(FrozenMatrix weight, Tensor target)
+    {
+        if (!frozen.Dequantize(weight, target))
+        {
+            base.Dequantize(weight, target);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Project(Tensor x, FrozenMatrix weight, Func<Tensor> dense, Tensor? bias = null) =>
+        frozen.Project(x, weight, bias) ?? base.Project(x, weight, dense, bias);
+
+    /// <inheritdoc/>
+    public override Tensor ProjectSwiGlu(Tensor x, FrozenMatrix weight, Func<Tensor> dense) =>
+        frozen.ProjectSwiGlu(x, weight) ?? base.ProjectSwiGlu(x, weight, dense);
 }

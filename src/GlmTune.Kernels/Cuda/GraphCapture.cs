@@ -66,7 +66,7 @@ internal sealed class GraphCapture : IDisposable
         CudaContext.Ensure(device);
         using (CudaStream.Use(stream, Math.Max(0, device.index)))
         {
-            work();
+            CudaGraph.Prepare(work);
         }
 
         cuda.synchronize(device);

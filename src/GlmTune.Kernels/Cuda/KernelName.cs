@@ -16,7 +16,8 @@ internal readonly record struct KernelName(
     int Value = 0
 )
 {
-    private static readonly string[] UseMatrixUnits = ["project", "decode_attention", "low_rank"];
+    private static readonly string[] UseMatrixUnits = ["project", "project_quantized", "decode_attention", "low_rank"];
+    private static readonly string[] ReadNf4 = ["dequantize", "project_quantized"];
     private static readonly string[] DrawWords = ["dropout", "low_rank", "compact_adamw", "accumulate"];
 
     // Kernels that start with let_next_start and wait_for_previous.
@@ -58,6 +59,7 @@ internal readonly record struct KernelName(
     public string Text =>
         Read("common.cuh")
         + (UseMatrixUnits.Contains(Source) ? Read("matrix.cuh") : "")
+        + (ReadNf4.Contains(Source) ? Read("nf4.cuh") : "")
         + (DrawWords.Contains(Source) ? Read("mask.cuh") : "")
         + Read(Source + ".cu");
 

@@ -7,9 +7,9 @@ namespace GlmTune.Kernels.Definitions;
 /// the backward pass.</summary>
 /// <remarks>One scale serves the whole matrix. The exponent of the type spans 2¹⁵, so rows of different magnitude lose
 /// nothing, and the transposed copy is the same matrix: the gradient is that of the function that was computed. Each
-/// copy takes one byte per element, together as much as bfloat16; without the second, it is computed in every backward
-/// pass.</remarks>
-internal sealed class Fp8Matrix : IDisposable
+/// copy takes one byte per element, together as much as bfloat16. Without the second, which only gradients need, it is
+/// computed in every backward pass.</remarks>
+internal sealed class Fp8Matrix : FrozenMatrix
 {
     private const long ElementsAtATime = 1 << 24;
 
@@ -17,7 +17,8 @@ internal sealed class Fp8Matrix : IDisposable
 
     private readonly Tensor? transposed;
 
-    private Fp8Matrix(Tensor values, Tensor? transposed, Tensor outputScales, Tensor inputScales) =>
+    private Fp8Matrix(Tensor values, Tensor? transposed, Tensor outputScales, Tensor inputScales)
+        : base(values.shape[0], values.shape[1]) =>
         (Values, this.transposed, OutputScales, InputScales) = (values, transposed, outputScales, inputScales);
 
     /// <summary>The values, e4m3 [out, in].</summary>
@@ -71,21 +72,23 @@ internal sealed class Fp8Matrix : IDisposable
     /// scope.</summary>
     public Tensor Transposed() => transposed ?? Transpose(Values);
 
-    /// <summary>The dequantized weight, [out, in], in the caller's dispose scope.</summary>
-    public Tensor Dequantized(ScalarType type)
-    {
-        using var scope = NewDisposeScope();
-        var wide = type == ScalarType.Float64 ? type : ScalarType.Float32;
-        return Values.to_type(wide).mul_(OutputScales.view(-1, 1)).to_type(type).MoveToOuterDisposeScope();
-    }
+    /// <inheritdoc/>
+    internal override IReadOnlyList<Tensor> Tensors =>
+        transposed is null ? [Values, OutputScales, InputScales] : [Values, transposed, OutputScales, InputScales];
 
     /// <inheritdoc/>
-    public void Dispose()
+    public override void WriteTo(Tensor target)
     {
-        Values.Dispose();
-        transposed?.Dispose();
-        OutputScales.Dispose();
-        InputScales.Dispose();
+        using var scope = NewDisposeScope();
+        var wide = target.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
+        var step = Math.Max(1, ElementsAtATime / Columns);
+        for (long row = 0; row < Rows; row += step)
+        {
+            using var part = NewDisposeScope();
+            var count = Math.Min(step, Rows - row);
+            var factor = OutputScales.narrow(1, row, count).view(-1, 1);
+            target.narrow(0, row, count).copy_(Values.narrow(0, row, count).to_type(wide).mul_(factor));
+        }
     }
 
     // As bytes, which every copy kernel supports.

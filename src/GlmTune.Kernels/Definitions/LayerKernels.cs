@@ -235,7 +235,8 @@ internal abstract partial class LayerKernels
     /// <returns>[n, out].</returns>
     public abstract Tensor Project(Tensor x, Tensor weight, Tensor? bias = null, Tensor? residual = null);
 
-    /// <summary><see cref="SwiGlu"/> of x · weightᵀ, like <see cref="Project"/>.</summary>
+    /// <summary><see cref="SwiGlu"/> of x · weightᵀ, like
+    /// <see cref="Project(Tensor, Tensor, Tensor?, Tensor?)"/>.</summary>
     /// <param name="x">[n, in].</param>
     /// <param name="weight">[2F, in]: rows of the gate, then of up.</param>
     /// <returns>[n, F].</returns>

@@ -160,7 +160,7 @@ internal sealed class LowRankAdapter : LinearAdapter, IDisposable
     {
         using var scope = NewDisposeScope();
         var merged = WeightDelta();
-        merged.AddInPlace(linear.Weight.Value);
+        merged.AddInPlace(linear.Weight.Dense);
         if (magnitudes is not null)
         {
             merged.mul_(magnitudes.Gains(Lengths(magnitudes)).unsqueeze(1));
@@ -195,7 +195,7 @@ internal sealed class LowRankAdapter : LinearAdapter, IDisposable
         var gains = magnitudes.Gains(Lengths(magnitudes));
         if (ProbabilityIn(context) > 0)
         {
-            var plain = Dropped(linear, x, context).mm(linear.Weight.Value.t());
+            var plain = Dropped(linear, x, context).mm(linear.Weight.Dense.t());
             var unscaled = plain.clone();
             AddUp(unscaled, low);
             tape?.Save(unscaled);
@@ -251,7 +251,7 @@ internal sealed class LowRankAdapter : LinearAdapter, IDisposable
             if (inputGradient is not null)
             {
                 // The input already has the gradient of the output's base part, without the gain.
-                var basePart = (scaled - gradient).mm(linear.Weight.Value);
+                var basePart = (scaled - gradient).mm(linear.Weight.Dense);
                 var probability = ProbabilityIn(context);
                 inputGradient.AddInPlace(
                     probability > 0 ? context.Kernels.Dropout(basePart, probability, context.SeedOf(linear)) : basePart

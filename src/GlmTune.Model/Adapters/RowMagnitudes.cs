@@ -62,7 +62,7 @@ internal sealed class RowMagnitudes : IDisposable
     public Tensor Lengths(Tensor b, Tensor a)
     {
         using var scope = NewDisposeScope();
-        var weight = linear.Weight.Value;
+        var weight = linear.Weight.Dense;
         // The weight is frozen, so its own part is computed once.
         squares ??= weight.to_type(Type).Square().sum(1).DetachFromDisposeScope();
         var (wideA, wideB) = (a.to_type(Type), b.to_type(Type));

@@ -140,11 +140,7 @@ internal sealed class Glm4DecoderLayer : DecoderLayer
         using var residual = tape.TakeTensor();
         Tensor stream;
         Fp8Rows? quantized = null;
-        if (
-            Attention.Output.Weight.Quantized is not null
-            && !PostAttentionNorm.Trainable
-            && AttentionOutputNorm is null
-        )
+        if (Attention.Output.Weight.IsFp8 && !PostAttentionNorm.Trainable && AttentionOutputNorm is null)
         {
             (stream, quantized) = kernels.RmsNormBackwardFp8(
                 inner,
@@ -233,7 +229,7 @@ internal sealed class Glm4DecoderLayer : DecoderLayer
     private (LinearInput Output, Tensor InverseRms) Normalise(Tensor x, LayerContext context)
     {
         var (kernels, next) = (context.Kernels, Attention.QueryKeyValue);
-        if (next.Weight.Quantized is null)
+        if (!next.Weight.IsFp8)
         {
             var (output, inverse) = kernels.RmsNorm(x, InputNorm.Value, epsilon);
             return (new LinearInput(output, null, NormAgain(x, InputNorm, kernels)), inverse);
@@ -250,7 +246,7 @@ internal sealed class Glm4DecoderLayer : DecoderLayer
     )
     {
         var next = FeedForward.GateUp;
-        if (next.Weight.Quantized is null)
+        if (!next.Weight.IsFp8)
         {
             var (sum, output, inverse) = kernels.AddRmsNorm(x, attended, PostAttentionNorm.Value, epsilon);
             return (sum, new LinearInput(output, null, NormAgain(sum, PostAttentionNorm, kernels)), inverse);

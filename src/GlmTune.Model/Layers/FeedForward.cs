@@ -100,7 +100,8 @@ internal sealed class FeedForward
         using var scope = NewDisposeScope();
         var inner =
             GateUp.Adapters.Count == 0 && GateUp.Bias is null
-                ? context.Kernels.ProjectSwiGlu(x, GateUp.Weight.Value)
+                ? GateUp.Weight.Quantized?.DecodeSwiGlu(x, context.Kernels)
+                    ?? context.Kernels.ProjectSwiGlu(x, GateUp.Weight.Value)
                 : context.Kernels.SwiGlu(GateUp.Decode(x, context));
         return Down.Decode(inner, context).MoveToOuterDisposeScope();
     }
@@ -129,7 +130,7 @@ internal sealed class FeedForward
         LinearInput outer;
         using (var gateUp = tape.TakeTensor())
         {
-            outer = GateUp is { Weight.Quantized: not null, NeedsGradient: false }
+            outer = GateUp is { Weight.IsFp8: true, NeedsGradient: false }
                 ? new LinearInput(null, context.Kernels.SwiGluBackwardFp8(inner, gateUp))
                 : context.Kernels.SwiGluBackward(inner, gateUp);
         }
@@ -139,7 +140,7 @@ internal sealed class FeedForward
     }
 
     private LinearInput Inner(Tensor gateUp, LayerContext context) =>
-        Down is { Weight.Quantized: not null, NeedsInput: false }
+        Down is { Weight.IsFp8: true, NeedsInput: false }
             ? new LinearInput(null, context.Kernels.SwiGluFp8(gateUp))
             : new LinearInput(
                 context.Kernels.SwiGlu(gateUp),

@@ -113,8 +113,7 @@ internal sealed class Linear
     }
 
     /// <summary>Whether <see cref="Decode"/> can be used.</summary>
-    public bool CanDecode =>
-        Weight is { IsLoaded: true, Quantized: null } && adapters.TrueForAll(adapter => adapter.CanDecode);
+    public bool CanDecode => Weight.IsLoaded && adapters.TrueForAll(adapter => adapter.CanDecode);
 
     /// <summary>The layer's output in a pass over few rows that is not differentiated.</summary>
     /// <param name="x">[n, in].</param>
@@ -122,7 +121,9 @@ internal sealed class Linear
     /// <returns>[n, out], in the caller's dispose scope.</returns>
     public Tensor Decode(Tensor x, LayerContext context)
     {
-        var y = context.Kernels.Project(x, Weight.Value, Bias?.Value);
+        var y = Weight.Quantized is { } quantized
+            ? quantized.Decode(x, Bias?.Value, context.Kernels)
+            : context.Kernels.Project(x, Weight.Value, Bias?.Value);
         foreach (var adapter in adapters)
         {
             adapter.Decode(x, y, context);
@@ -154,8 +155,7 @@ internal sealed class Linear
 
         var result =
             !inputGradient ? null
-            : Weight.Quantized is { } fp8
-                ? context.Kernels.Fp8ProductBackward(gradient.QuantizedBy(context.Kernels), fp8, Weight.Type)
+            : Weight.Quantized is { } quantized ? quantized.ProductBackward(gradient, context)
             : gradient.Values!.mm(Weight.Value);
         for (var i = adapters.Count - 1; i >= 0; i--)
         {
@@ -167,12 +167,9 @@ internal sealed class Linear
 
     private Tensor Product(LinearInput input, Tensor? added, LayerContext context)
     {
-        if (Weight.Quantized is { } fp8)
+        if (Weight.Quantized is { } quantized)
         {
-            // The fp8 units can add a bias, but not a residual.
-            var bias = ReferenceEquals(added, Bias?.Value) ? added : null;
-            var y = context.Kernels.Fp8Product(input.QuantizedBy(context.Kernels), fp8, bias, Weight.Type);
-            return added is null || bias is not null ? y : y.AddInPlace(added);
+            return quantized.Product(input, added, context);
         }
 
         var transposed = Weight.Value.t();

@@ -1,5 +1,6 @@
 using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
+using GlmTune.Kernels.Memory;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
@@ -11,7 +12,7 @@ namespace GlmTune.Model.Layers;
 internal sealed class Parameter : IDisposable
 {
     private Tensor? value;
-    private Fp8Matrix? quantized;
+    private FrozenWeight? quantized;
 
     /// <param name="name">Unique in the model; base weights have the names of the original checkpoint layout.</param>
     /// <param name="shape">Sizes of its dimensions.</param>
@@ -81,7 +82,7 @@ internal sealed class Parameter : IDisposable
         get =>
             value
             ?? throw new InvalidOperationException(
-                $"'{Name}' is {(quantized is null ? "not in memory" : "held in fp8")}."
+                $"'{Name}' is {(quantized is null ? "not in memory" : "quantized")}."
             );
         set
         {
@@ -104,20 +105,30 @@ internal sealed class Parameter : IDisposable
         }
     }
 
-    /// <summary>The values in fp8, in place of <see cref="Value"/>; null: not quantized.</summary>
-    public Fp8Matrix? Quantized => quantized;
+    /// <summary>The values in few bits, in place of <see cref="Value"/>; null: not quantized.</summary>
+    public FrozenWeight? Quantized => quantized;
 
-    /// <summary>Quantizes the values to fp8 and releases them; for a matrix that is not trained.</summary>
-    /// <param name="keepTransposed">As in <see cref="Fp8Matrix.Quantize"/>.</param>
+    /// <summary>Whether the values are in fp8, so that what is multiplied by them is wanted in fp8 too.</summary>
+    public bool IsFp8 => quantized is Fp8Weight;
+
+    /// <summary>The values in the type that layers compute in, dequantized if they are quantized; not owned by the caller,
+    /// and valid until two other weights have been dequantized.</summary>
+    /// <exception cref="InvalidOperationException">No values are in memory.</exception>
+    public Tensor Dense => quantized?.Dense ?? Value;
+
+    /// <summary>Quantizes the values and releases them; for a matrix that is not trained.</summary>
+    /// <param name="type">How to store them.</param>
+    /// <param name="backward">Whether gradients are computed through them.</param>
+    /// <param name="buffers">Where they are dequantized to.</param>
     /// <exception cref="InvalidOperationException">It is trained, or not in memory.</exception>
-    public void Quantize(bool keepTransposed)
+    public void Quantize(FrozenType type, bool backward, DenseWeights buffers)
     {
         if (Trainable)
         {
-            throw new InvalidOperationException($"'{Name}' is trained, so it cannot be stored in fp8.");
+            throw new InvalidOperationException($"'{Name}' is trained, so it cannot be quantized.");
         }
 
-        quantized = Fp8Matrix.Quantize(Value, keepTransposed);
+        quantized = FrozenWeight.Of(Value, type, backward, buffers);
         value!.Dispose();
         value = null;
         NoteChange();

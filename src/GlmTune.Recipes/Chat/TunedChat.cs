@@ -1,6 +1,7 @@
 using GlmTune.Data.Templates;
 using GlmTune.Inference;
 using GlmTune.Kernels.Memory;
+using GlmTune.Recipes.Models;
 
 namespace GlmTune.Recipes.Chat;
 
@@ -17,6 +18,9 @@ public sealed record TunedChatOptions
     /// <summary>Type name as accepted by <see cref="ComputeDevice.TypeNames"/>; null: bfloat16 on a GPU, float32 on the
     /// CPU.</summary>
     public string? Type { get; init; }
+
+    /// <summary>How the weights of the layers are stored: nf4, int8 or fp8; null: in <see cref="Type"/>.</summary>
+    public string? Quantization { get; init; }
 
     /// <summary>Adapters served side by side on the model, by the names used in requests
     /// (<see cref="ChatSettings.Adapter"/>).</summary>
@@ -68,9 +72,15 @@ public sealed class TunedChat : IDisposable
     {
         var options = files.Options;
         List<string> notes = [.. files.Notes];
-        var (device, plan) = ComputeDevice.PlanFor(options.Device);
+        var (device, plan) = ComputeDevice.PlanFor(options.Device, QuantizationNames.Of(options.Quantization));
         var type = ComputeDevice.TypeNamed(options.Type, device);
-        var model = TunedModel.Load(files.Path, type, config => plan(config, type), notes.Add);
+        var model = TunedModel.Load(
+            files.Path,
+            type,
+            config => plan(config, type),
+            notes.Add,
+            QuantizationNames.ForAnswers(options.Quantization)
+        );
         try
         {
             if (options.Adapters.Count > 0)

@@ -48,23 +48,31 @@ internal sealed class TunedModel : IDisposable
     /// <param name="type">Type to compute in.</param>
     /// <param name="device">The device to load to.</param>
     /// <param name="note">Called with notes about the folders for the user.</param>
+    /// <param name="quantization">How the weights of the layers are stored; null: in <paramref name="type"/>.</param>
     /// <exception cref="InvalidDataException">Files are missing or damaged, or the adapter does not belong to this
     /// model.</exception>
-    public static TunedModel Load(TunedPath path, ScalarType type, Device device, Action<string>? note = null) =>
-        Load(path, type, config => new DevicePlan((device, config.LayerCount)), note);
+    public static TunedModel Load(
+        TunedPath path,
+        ScalarType type,
+        Device device,
+        Action<string>? note = null,
+        Quantization? quantization = null
+    ) => Load(path, type, config => new DevicePlan((device, config.LayerCount)), note, quantization);
 
     /// <summary>Loads a model and its adapter, with each layer on its own device.</summary>
     /// <param name="path">The model, or the adapter and its base.</param>
     /// <param name="type">Type to compute in.</param>
     /// <param name="plan">The device of each layer.</param>
     /// <param name="note">Called with notes about the folders for the user.</param>
+    /// <param name="quantization">How the weights of the layers are stored; null: in <paramref name="type"/>.</param>
     /// <exception cref="InvalidDataException">Files are missing or damaged, the adapter does not belong to this model,
     /// or the devices have too little memory.</exception>
     public static TunedModel Load(
         TunedPath path,
         ScalarType type,
         Func<ModelConfig, DevicePlan> plan,
-        Action<string>? note = null
+        Action<string>? note = null,
+        Quantization? quantization = null
     )
     {
         foreach (var folder in path.Folders)
@@ -73,7 +81,7 @@ internal sealed class TunedModel : IDisposable
         }
 
         CheckBase(path, note);
-        var model = ModelFolder.Load(path.ModelFolder, type, plan);
+        var model = ModelFolder.Load(path.ModelFolder, type, plan, quantization: quantization);
         try
         {
             return new TunedModel(

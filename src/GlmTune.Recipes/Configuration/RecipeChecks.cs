@@ -78,6 +78,25 @@ internal static class RecipeChecks
             );
         }
 
+        if (training.Quantization != BaseQuantization.None && recipe.Lora is null && recipe.Prefix is null)
+        {
+            arguments.Problem(
+                "quantization",
+                $"'quantization' is {training.Quantization.ToString().ToLowerInvariant()}, but without an adapter all "
+                    + "weights are trained, and trained weights cannot be quantized; add peft_config, or remove "
+                    + "quantization"
+            );
+        }
+
+        if (training.Quantization != BaseQuantization.None && training.Fp8Base)
+        {
+            arguments.Problem(
+                "fp8_base",
+                $"'quantization' is {training.Quantization.ToString().ToLowerInvariant()} and 'training_args.fp8_base' "
+                    + "is true, but a weight is stored in one way; remove one of the two"
+            );
+        }
+
         if (training.OffloadEmbedding && recipe.Lora is null && recipe.Prefix is null)
         {
             arguments.Problem(

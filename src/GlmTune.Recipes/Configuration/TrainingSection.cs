@@ -15,7 +15,7 @@ internal static class TrainingSection
         ("epoch", IntervalStrategy.Epoch),
     ];
 
-    public static TrainingOptions Read(Section arguments)
+    public static TrainingOptions Read(Section root, Section arguments)
     {
         var defaults = new TrainingOptions();
         arguments.Rename("evaluation_strategy", "eval_strategy");
@@ -56,6 +56,7 @@ internal static class TrainingSection
             DataSeed = arguments.IntOrNull("data_seed", fallback: "`seed`"),
             Precision = ReadPrecision(arguments),
             Fp8Base = arguments.Flag("fp8_base", defaults.Fp8Base),
+            Quantization = ReadQuantization(root, arguments),
             OffloadEmbedding = arguments.Flag("offload_embedding", defaults.OffloadEmbedding),
             OffloadActivations = arguments.Flag("offload_activations", defaults.OffloadActivations),
             OffloadOptimizer = arguments.Flag("offload_optimizer", defaults.OffloadOptimizer),
@@ -162,6 +163,31 @@ internal static class TrainingSection
         }
 
         return steps > 0 ? steps : null;
+    }
+
+    // At the top, or among the other keys of memory.
+    private static BaseQuantization ReadQuantization(Section root, Section arguments)
+    {
+        const string Key = "quantization";
+        (string, BaseQuantization)[] choices =
+        [
+            ("none", BaseQuantization.None),
+            ("nf4", BaseQuantization.Nf4),
+            ("int8", BaseQuantization.Int8),
+        ];
+        var above = root.Choice(Key, BaseQuantization.None, choices);
+        var below = arguments.Choice(Key, above, choices);
+        if (above != BaseQuantization.None && below != above)
+        {
+            arguments.Problem(
+                Key,
+                $"'training_args.{Key}' and '{Key}' differ: "
+                    + $"{below.ToString().ToLowerInvariant()} and {above.ToString().ToLowerInvariant()}; remove one "
+                    + "of them"
+            );
+        }
+
+        return below;
     }
 
     private static Precision ReadPrecision(Section arguments)

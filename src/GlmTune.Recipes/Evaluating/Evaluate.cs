@@ -4,7 +4,9 @@ using GlmTune.Data.Tokenization;
 using GlmTune.Evaluation;
 using GlmTune.Files;
 using GlmTune.Inference;
+using GlmTune.Model;
 using GlmTune.Recipes.Chat;
+using GlmTune.Recipes.Models;
 using GlmTune.Recipes.Training;
 using GlmTune.Training;
 
@@ -24,6 +26,9 @@ public sealed record EvaluateOptions
 
     /// <summary>Type name as accepted by <see cref="ComputeDevice.TypeNames"/>; null: the recipe's.</summary>
     public string? Type { get; init; }
+
+    /// <summary>How the weights of the layers are stored: nf4, int8 or fp8; null: as the recipe says.</summary>
+    public string? Quantization { get; init; }
 }
 
 /// <summary>Evaluates a tuned model on one split of its data: loss, perplexity, and scored answers.</summary>
@@ -82,7 +87,12 @@ public static class Evaluate
                 Precision.BFloat16 => "bfloat16",
                 _ => null,
             };
-        using var model = TunedModel.Load(path, ComputeDevice.TypeNamed(type, device), device, note);
+        // Like training, unless something else is asked for: the loss that training reports is that of its base.
+        var quantization =
+            options.Quantization is { } name ? QuantizationNames.ForAnswers(name)
+            : recipe.Training.FrozenType is { } frozen ? new Quantization(frozen, Backward: false)
+            : null;
+        using var model = TunedModel.Load(path, ComputeDevice.TypeNamed(type, device), device, note, quantization);
         return run.Run(model.Model, gathers: false, progress, found => files.Write(found), stop);
     }
 

@@ -1,3 +1,5 @@
+using GlmTune.Checkpoints;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Weights;
 
@@ -20,6 +22,16 @@ internal static class BaseCheck
         {
             return null; // loading it says what is wrong
         }
+    }
+
+    /// <summary>How the base was stored on which a checkpoint's adapter was trained, such as nf4; null: in the type of
+    /// the computation, or not recorded.</summary>
+    public static string? RecordedQuantization(string adapter)
+    {
+        var settings = TrainingState.Read(adapter)?.Settings;
+        return settings?.GetValueOrDefault("quantization") is { } stored and not "none" ? stored
+            : settings?.GetValueOrDefault("fp8_base") == "true" ? QuantizationNames.NameOf(FrozenType.Fp8)
+            : null;
     }
 
     /// <summary>Describes how a model differs from the base that an adapter was trained on.</summary>

@@ -46,6 +46,14 @@ public static class MergeAdapter
         report.Add(FindProblems(path, folder, layout, type));
         report.Throw();
         var stored = type ?? StoredType(path.ModelFolder);
+        if (path.AdapterFolder is { } adapter && BaseCheck.RecordedQuantization(adapter) is { } quantization)
+        {
+            note?.Invoke(
+                $"{adapter}: was trained on its base quantized to {quantization}; it is merged into the base's own "
+                    + "weights, so answers can differ slightly from those on the quantized base"
+            );
+        }
+
         using var tuned = TunedModel.Load(path, stored, device, note);
         var agreement = tuned.Adapter is Lora lora ? Merge(tuned.Model, lora) : null;
         var names = layout ?? tuned.Model.Config.Layout;

@@ -1,3 +1,4 @@
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
 using GlmTune.Model;
 using TorchSharp;
@@ -18,20 +19,22 @@ internal static class AnswerMemory
     /// <param name="tokens">Tokens of each, prompt included.</param>
     /// <param name="passTokens">Tokens of a pass over prompts.</param>
     /// <param name="cacheBytes">Most bytes of keys and values, unless one answer needs more.</param>
+    /// <param name="frozen">How the weights of the layers are stored; null: in <paramref name="type"/>.</param>
     public static IReadOnlyList<MemoryPart> For(
         ModelConfig config,
         ScalarType type,
         int answers,
         long tokens,
         long passTokens,
-        long cacheBytes
+        long cacheBytes,
+        FrozenType? frozen = null
     )
     {
         long size = type.ElementSize();
         var each = 2L * config.LayerCount * config.Heads.KeyValueWidth * size * tokens;
         return
         [
-            new("weights", config.ParameterCount * size),
+            new("weights", FrozenBytes.OfModel(config, frozen, backward: false, size)),
             new("keys and values", Math.Max(each, Math.Min(answers * each, cacheBytes))),
             new(
                 "a pass over prompts",

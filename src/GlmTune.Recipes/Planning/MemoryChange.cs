@@ -1,10 +1,12 @@
 using System.Globalization;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Training;
 using GlmTune.Training.Sharding;
 
 namespace GlmTune.Recipes.Planning;
 
-/// <summary>A setting that makes training need less memory and does not change the results.</summary>
+/// <summary>A setting that makes training need less memory; except for <see cref="MemoryChangeKind.Quantization"/>, the
+/// last resort below an adapter, it does not change the results.</summary>
 /// <param name="Kind">Which one.</param>
 /// <param name="Value">Its number, where it has one.</param>
 internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
@@ -18,6 +20,7 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
             MemoryChangeKind.Rows => Text("training_args.per_device_train_batch_size: {0}"),
             MemoryChangeKind.OffloadEmbedding => "training_args.offload_embedding: true",
             MemoryChangeKind.OffloadActivations => "training_args.offload_activations: true",
+            MemoryChangeKind.Quantization => "quantization: nf4",
             MemoryChangeKind.OffloadOptimizer => "training_args.offload_optimizer: true",
             _ => "training_args.offload_param: true",
         };
@@ -30,6 +33,7 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
             MemoryChangeKind.PackLength or MemoryChangeKind.Rows => Text("--rows {0}"),
             MemoryChangeKind.OffloadEmbedding => "--offload-embedding",
             MemoryChangeKind.OffloadActivations => "--offload-activations",
+            MemoryChangeKind.Quantization => "--quantization nf4",
             MemoryChangeKind.OffloadOptimizer => "--offload-optimizer",
             _ => "--offload-param",
         };
@@ -68,6 +72,11 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
             yield return new MemoryChange(MemoryChangeKind.OffloadActivations);
         }
 
+        if (demand is { TrainsAdapter: true, Frozen: not FrozenType.Nf4, Sharding.Stage: < 3 } && demand.CanQuantize)
+        {
+            yield return new MemoryChange(MemoryChangeKind.Quantization);
+        }
+
         if (demand is { TrainsAdapter: false, Sharding.OffloadOptimizer: false })
         {
             yield return new MemoryChange(MemoryChangeKind.OffloadOptimizer);
@@ -98,6 +107,7 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
                 CudaGraphs = false,
                 Recompute = new RecomputePlan(demand.Config.LayerCount, 0),
             },
+            MemoryChangeKind.Quantization => demand with { Frozen = FrozenType.Nf4 },
             _ => demand with { Sharding = Apply(demand.Sharding) },
         };
 
@@ -122,6 +132,7 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
                     OffloadActivations = true,
                     Recompute = RecomputeMode.All,
                 },
+                MemoryChangeKind.Quantization => training with { Quantization = BaseQuantization.Nf4, Fp8Base = false },
                 _ => training,
             },
         };
@@ -157,6 +168,9 @@ internal enum MemoryChangeKind
 
     /// <summary>The inputs of the layers in host memory, between forward and backward pass.</summary>
     OffloadActivations,
+
+    /// <summary>Frozen weights in nf4, which changes the results slightly.</summary>
+    Quantization,
 
     /// <summary>Master weights and moments in host memory.</summary>
     OffloadOptimizer,

@@ -1,3 +1,4 @@
+using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
@@ -48,8 +49,12 @@ internal sealed record MemoryDemand
     /// <summary>What is recomputed; null: as little as fits.</summary>
     public RecomputePlan? Recompute { get; init; }
 
-    /// <summary>Whether the frozen weights of the layers are in fp8.</summary>
-    public bool Fp8Base { get; init; }
+    /// <summary>How the frozen weights of the layers are stored; null: in <see cref="Type"/>.</summary>
+    public FrozenType? Frozen { get; init; }
+
+    /// <summary>Whether the frozen weights may be quantized: no whole weight of a layer is trained beside the
+    /// adapter.</summary>
+    public bool CanQuantize => Lora is not { ModulesToSave.Count: > 0 };
 
     /// <summary>Whether the embedding table is in host memory.</summary>
     public bool OffloadEmbedding { get; init; }
@@ -124,7 +129,7 @@ internal sealed record MemoryDemand
                 RecomputeMode.None => new RecomputePlan(0, 0),
                 _ => null,
             },
-            Fp8Base = training.Fp8Base,
+            Frozen = training.FrozenType,
             OffloadEmbedding = training.OffloadEmbedding,
             OffloadActivations = training.OffloadActivations,
             CudaGraphs = training.CudaGraphs,

@@ -110,16 +110,23 @@ internal sealed record MemoryPlan(
         var sharding = demand.Sharding;
         if (sharding.Stage < 3 || demand.TrainsAdapter)
         {
-            // In fp8 two copies of a byte each, one of them transposed: as much as in bfloat16.
-            var rounded = demand.Fp8Base ? config.ParametersPerLayer * config.LayerCount : 0;
-            var bytes = ((config.ParameterCount - moved - rounded) * size) + (2 * rounded);
+            var rounded = demand.Frozen is null ? 0 : config.ParametersPerLayer * config.LayerCount;
+            var bytes =
+                ((config.ParameterCount - moved - rounded) * size)
+                + (long)(rounded * FrozenBytes.OfElement(demand.Frozen, backward: true, size));
             (sharding.OffloadParameters ? host : device).Add(
-                demand.Fp8Base ? $"weights ({Name(demand.Type)}, layers fp8)" : $"weights ({Name(demand.Type)})",
+                demand.Frozen is { } frozen
+                    ? $"weights ({Name(demand.Type)}, layers {Name(frozen)})"
+                    : $"weights ({Name(demand.Type)})",
                 sharding.Stage < 3 ? bytes : bytes / demand.Ranks
             );
             host.Add("embedding", moved * size);
             // What quantizing two layers in turn, in float32 pieces, leaves with the allocator.
-            device.Add("quantizing", demand.Fp8Base ? (2 * config.ParametersPerLayer * size) + QuantizedPieces : 0);
+            device.Add(
+                "quantizing",
+                demand.Frozen is null ? 0 : (2 * config.ParametersPerLayer * size) + QuantizedPieces
+            );
+            device.Add("dequantized weights", FrozenBytes.Buffers(config, demand.Frozen, backward: true, size));
         }
 
         if (sharding.Stage == 3)
@@ -317,6 +324,8 @@ internal sealed record MemoryPlan(
     private static string Describe(IReadOnlyList<MemoryPart> parts) =>
         $"{ByteCount.Text(parts.Sum(part => part.Bytes))} "
         + $"({string.Join(", ", parts.Select(part => $"{part.Name} {ByteCount.Text(part.Bytes)}"))})";
+
+    private static string Name(FrozenType type) => type.ToString().ToLowerInvariant();
 
     private static string Name(ScalarType type) => type.ToString().ToLowerInvariant();
 

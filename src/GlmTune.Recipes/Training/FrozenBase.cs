@@ -26,7 +26,10 @@ internal static class FrozenBase
 
         foreach (
             var (key, asked) in ((string, bool)[])
-                [("fp8_base", training.Fp8Base), ("offload_embedding", training.OffloadEmbedding)]
+                [
+                    (training.FrozenKey, training.FrozenType is not null),
+                    ("offload_embedding", training.OffloadEmbedding),
+                ]
         )
         {
             if (asked && stage == 3)
@@ -49,15 +52,15 @@ internal static class FrozenBase
     }
 
     /// <summary>Checks the model after the adapter has been attached.</summary>
-    /// <param name="model">The model, possibly with weights in fp8 or its embedding on the host.</param>
+    /// <param name="model">The model, possibly with quantized weights or its embedding on the host.</param>
     /// <param name="training">The recipe's settings.</param>
     /// <exception cref="InvalidDataException">A weight that must stay unchanged would be trained
     /// (<c>modules_to_save</c>).</exception>
     public static void Check(DecoderModel model, TrainingOptions training)
     {
-        if (training.Fp8Base)
+        if (training.FrozenType is not null)
         {
-            Check("fp8_base", model.Fp8Weights);
+            Check(training.FrozenKey, model.QuantizableWeights);
         }
 
         if (training.OffloadEmbedding)

@@ -49,6 +49,7 @@ internal static class RunSettings
         Add("pack_length", recipe.Batches.PackedTokens);
         AddText("dtype", type.ToString().ToLowerInvariant());
         AddText("fp8_base", Text(training.Fp8Base));
+        AddText("quantization", training.Quantization.ToString().ToLowerInvariant());
         Add("data_seed", training.DataSeed ?? training.Seed);
         Add("max_input_length", template.MaxInputTokens);
         Add("max_output_length", template.MaxOutputTokens);

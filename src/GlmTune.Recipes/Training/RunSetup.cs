@@ -88,7 +88,7 @@ internal sealed class RunSetup
                     ComputingType(collectives.Device),
                     collectives.Device,
                     loaded: slices is null ? unit => FrozenBase.MoveToHostIfAsked(unit, Recipe.Training) : slices.Take,
-                    fp8: Recipe.Training.Fp8Base
+                    quantization: Recipe.Training.FrozenType is { } type ? new Quantization(type, Backward: true) : null
                 )
             )
         );

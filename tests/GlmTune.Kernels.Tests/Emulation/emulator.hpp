@@ -16,6 +16,7 @@
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define __constant__ static const
 #define __shared__ static                   // one block at a time, so one copy is enough
 #define __launch_bounds__(...)
 
@@ -131,6 +132,8 @@ inline void __syncthreads() {
 }
 template <class V> V __shfl_xor_sync(unsigned, V value, int mask) { return emulator::shuffle(value, emulator::lane_number() ^ mask); }
 
+template <class V> V __shfl_sync(unsigned, V value, int from) { return emulator::shuffle(value, from & 31); }
+
 inline void __threadfence() {}
 inline void __syncwarp() { emulator::wait_for_warp(); }
 inline int atomicAdd(int* place, int value) { int before = *place; *place += value; return before; }
@@ -202,6 +205,16 @@ template <class S> float widen_f16(S x) { return from_f16(x.bits); }
 template <class S> float half_of(uint32_t word, int which) {
     uint16_t bits = (uint16_t)(word >> (16 * which));
     return std::is_same_v<S, bf16> ? __uint_as_float((uint32_t)bits << 16) : from_f16(bits);
+}
+
+// Bytes of two words by selectors of four bits, of which the highest is not used.
+inline uint32_t select_bytes(uint32_t low, uint32_t high, uint32_t which) { return __byte_perm(low, high, which); }
+template <class S> uint32_t join_as(float low, float high) { return std::is_same_v<S, bf16> ? join_bf16(low, high) : join_f16(low, high); }
+template <class S> uint32_t subtract_pairs(uint32_t a, uint32_t b) {
+    return join_as<S>(half_of<S>(a, 0) - half_of<S>(b, 0), half_of<S>(a, 1) - half_of<S>(b, 1));
+}
+template <class S> uint32_t multiply_pairs(uint32_t a, uint32_t b) {
+    return join_as<S>(half_of<S>(a, 0) * half_of<S>(b, 0), half_of<S>(a, 1) * half_of<S>(b, 1));
 }
 
 // Copies to shared memory in groups. They are done as late as allowed: a read that does not wait for its group finds what was there before.

@@ -143,6 +143,12 @@ public class RecipeErrorTests
             + "weights cannot be stored in fp8; add peft_config, or remove fp8_base"
     )]
     [InlineData(
+        "quantization: nf4",
+        "'quantization' is nf4, but without an adapter all weights are trained, and trained weights cannot be "
+            + "quantized; add peft_config, or remove quantization"
+    )]
+    [InlineData("quantization: gptq", "'training_args.quantization' is 'gptq'; expected one of none, nf4, int8")]
+    [InlineData(
         "offload_embedding: true",
         "'training_args.offload_embedding' is true, but without an adapter the embedding is trained; add "
             + "peft_config, or remove offload_embedding"
@@ -165,6 +171,22 @@ public class RecipeErrorTests
     {
         var found = RecipeText.Problems(RecipeText.WithArguments($"# a comment\n{line}"));
         Assert.Equal([$"r.yaml, line 5: {problem}"], found);
+    }
+
+    [Theory]
+    [InlineData(
+        "fp8_base: true",
+        "'quantization' is nf4 and 'training_args.fp8_base' is true, but a weight is stored in one way; remove one of "
+            + "the two"
+    )]
+    [InlineData(
+        "quantization: int8",
+        "'training_args.quantization' and 'quantization' differ: int8 and nf4; remove one of them"
+    )]
+    public void Frozen_weights_are_stored_in_one_way(string argument, string problem)
+    {
+        const string Rest = "peft_config: {peft_type: LORA}\nquantization: nf4\n";
+        Assert.Equal([$"r.yaml, line 4: {problem}"], RecipeText.Problems(RecipeText.WithArguments(argument, Rest)));
     }
 
     [Theory]

@@ -1,3 +1,4 @@
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Glm4;
 using GlmTune.Recipes.Planning;
@@ -35,7 +36,7 @@ public sealed class MeasuredMemoryTests
             18_279
         ),
         ["LoRA 8 × 1024, nothing recomputed"] = (Lora with { Tokens = 8192 }, 51_175),
-        ["LoRA 8 × 1024, fp8, nothing recomputed"] = (Lora with { Tokens = 8192, Fp8Base = true }, 52_283),
+        ["LoRA 8 × 1024, fp8, nothing recomputed"] = (Lora with { Tokens = 8192, Frozen = FrozenType.Fp8 }, 52_283),
         ["prefix 128, 4 × 1024, nothing recomputed"] = (Prefix(128, 4096), 35_179),
         ["LoRA 1 × 192, CUDA graphs"] = (Lora with { Tokens = 192, CudaGraphs = true }, 21_133),
         // 70.5 GB.
@@ -74,7 +75,10 @@ public sealed class MeasuredMemoryTests
         ["LoRA 1 × 16384, all recomputed"] = (Recomputed(Lora with { Tokens = 16_384 }), 27_559),
         ["LoRA 1 × 32768, all recomputed"] = (Recomputed(Untiled(32_768)), 36_369),
         ["prefix 512, 4 × 256, all recomputed, H200"] = (Recomputed(Prefix(512, 1024)), 19_611),
-        ["LoRA 8 × 1024, fp8, all recomputed"] = (Recomputed(Lora with { Tokens = 8192, Fp8Base = true }), 23_993),
+        ["LoRA 8 × 1024, fp8, all recomputed"] = (
+            Recomputed(Lora with { Tokens = 8192, Frozen = FrozenType.Fp8 }),
+            23_993
+        ),
         ["all weights, 28 layers, 4 × 1024"] = (Recomputed(Full(28, 4096)), 126_565),
     };
 

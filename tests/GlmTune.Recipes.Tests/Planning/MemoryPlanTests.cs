@@ -158,6 +158,37 @@ public sealed class MemoryPlanTests
     }
 
     [Fact]
+    public void Quantized_weights_take_their_bits_and_two_buffers_for_the_largest_weight()
+    {
+        var layers = Config.ParametersPerLayer * Config.LayerCount;
+        var others = 2 * (Config.ParameterCount - layers);
+        foreach (var (type, bits) in ((string, double)[])[("nf4", 4.127), ("int8", 8)])
+        {
+            var plan = MemoryPlan.For(Demand("lora.yaml", new ShardingOptions(), 1, $"quantization={type}"));
+            Assert.Equal($"weights (bfloat16, layers {type})", plan.Device[0].Name);
+            Assert.Equal(others + (layers * bits / 8), plan.Device[0].Bytes, 0.001 * layers);
+            var buffers = plan.Device.Single(part => part.Name == "dequantized weights").Bytes;
+            Assert.Equal(2 * 2L * 27392 * 4096, buffers);
+        }
+    }
+
+    [Fact]
+    public void Nf4_is_proposed_last_where_nothing_else_is_enough_and_can_be_applied()
+    {
+        var demand = Demand("lora.yaml", new ShardingOptions(), 1);
+        Assert.DoesNotContain(Fit(demand, 24 * Gib).Changes, change => change.Kind == MemoryChangeKind.Quantization);
+        var fit = Fit(demand, 12 * Gib);
+        Assert.Equal(MemoryChangeKind.Quantization, fit.Changes[^1].Kind);
+        Assert.InRange(fit.Changed!.DeviceBytes, 5 * Gib, 12 * Gib);
+        Assert.Contains("quantization: nf4", fit.Refusal(change => $"{change}"), StringComparison.Ordinal);
+        var changed = fit.Changes[^1].Apply(Recipe("lora.yaml"));
+        Assert.Equal(BaseQuantization.Nf4, changed.Training.Quantization);
+        // Weights that are trained beside the adapter stay as they are.
+        var beside = Demand("lora.yaml", new ShardingOptions(), 1, "peft_config.modules_to_save=[dense_4h_to_h]");
+        Assert.DoesNotContain(MemoryChange.Possible(beside), change => change.Kind == MemoryChangeKind.Quantization);
+    }
+
+    [Fact]
     public void A_run_that_cannot_fit_is_refused_with_the_arithmetic_and_what_makes_it_fit()
     {
         var recipe = Recipe("sft.yaml");
@@ -193,7 +224,7 @@ public sealed class MemoryPlanTests
             Fit(demand, (long)(18.2 * Gib)).Changes,
             change => change.Kind == MemoryChangeKind.OffloadEmbedding
         );
-        var none = Fit(demand, 12 * Gib);
+        var none = Fit(demand, 5 * Gib);
         Assert.Empty(none.Changes);
         Assert.Contains("No setting makes it fit", none.Advice(change => $"{change}"), StringComparison.Ordinal);
         Assert.True(Fit(demand, 500 * Gib).Fits);

@@ -6,6 +6,8 @@ using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
+using GlmTune.Recipes.Chat;
+using GlmTune.Recipes.Models;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Recipes.Training;
 using GlmTune.Training;
@@ -177,27 +179,36 @@ public sealed class FineTuneTests : IDisposable
         );
     }
 
-    [Fact]
-    public void A_base_in_fp8_gives_nearly_the_losses_and_an_adapter_as_any_other()
+    [Theory]
+    [InlineData("training_args.fp8_base=true", "fp8")]
+    [InlineData("quantization=nf4", "nf4")]
+    [InlineData("training_args.quantization=int8", "int8")]
+    public void A_quantized_base_gives_nearly_the_losses_and_an_adapter_as_any_other(string setting, string stored)
     {
         var plain = Train("plain", lora: true, accumulation: 1, steps: 4, stopAfter: null);
-        var rounded = Train(
-            "rounded",
-            lora: true,
-            accumulation: 1,
-            steps: 4,
-            stopAfter: null,
-            settings: ["training_args.fp8_base=true"]
-        );
+        var rounded = Train("rounded", lora: true, accumulation: 1, steps: 4, stopAfter: null, settings: [setting]);
         Assert.NotEqual(plain, rounded);
         Assert.All(plain.Zip(rounded), pair => Assert.Equal(pair.First, pair.Second, 0.03 * pair.First));
         using var model = ModelFolder.Load(Model, ScalarType.Float32, CPU);
         using var lora = AdapterFolder.LoadLora(Checkpoint("rounded", 4, ""), model);
         Assert.All(lora.Deltas, delta => Assert.NotEqual(0f, delta.B.Value.abs().max().item<float>()));
+        Assert.Equal(stored, BaseCheck.RecordedQuantization(Checkpoint("rounded", 4, "")));
+        Assert.Null(BaseCheck.RecordedQuantization(Checkpoint("plain", 4, "")));
+
+        List<string> notes = [];
+        var path = new TunedPath(Model, Checkpoint("rounded", 4, ""));
+        MergeAdapter.Run(path, Checkpoint("rounded", 4, "") + "-merged", null, null, CPU, notes.Add);
+        Assert.Contains(notes, note => note.Contains($"quantized to {stored}", StringComparison.Ordinal));
+        Assert.True(File.Exists(System.IO.Path.Combine(path.AdapterFolder + "-merged", "config.json")));
     }
 
-    [Theory, InlineData("fp8_base", "dense_4h_to_h"), InlineData("offload_embedding", "word_embeddings")]
-    public void Weights_that_are_trained_beside_an_adapter_stay_as_they_are(string key, string module)
+    [
+        Theory,
+        InlineData("training_args.fp8_base=true", "dense_4h_to_h"),
+        InlineData("quantization=nf4", "dense_4h_to_h"),
+        InlineData("training_args.offload_embedding=true", "word_embeddings")
+    ]
+    public void Weights_that_are_trained_beside_an_adapter_stay_as_they_are(string setting, string module)
     {
         var error = Assert.Throws<InvalidDataException>(() =>
             Train(
@@ -206,7 +217,7 @@ public sealed class FineTuneTests : IDisposable
                 accumulation: 1,
                 steps: 1,
                 stopAfter: null,
-                settings: [$"training_args.{key}=true", $"peft_config.modules_to_save=[{module}]"]
+                settings: [setting, $"peft_config.modules_to_save=[{module}]"]
             )
         );
         Assert.Contains(
