@@ -3,7 +3,6 @@ using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
-using GlmTune.Recipes.Models;
 using GlmTune.Recipes.Planning;
 using TorchSharp;
 using static TorchSharp.torch;

@@ -84,7 +84,7 @@ public sealed class FrozenMatrixTests : IDisposable
     [Fact]
     public void A_normal_weight_in_nf4_is_off_by_a_tenth_and_takes_4_127_bits_an_element()
     {
-        var weight = randn([512, 1024], generator: generator) * 0.02f;
+        var weight = randn([512, 1024], generator: generator).Multiply(0.02);
         using var stored = Nf4Matrix.Quantize(weight);
         Assert.InRange(Error(weight, stored), 0.07, 0.1);
         var tables = (256 + 512 + 1) * 4;
@@ -136,15 +136,15 @@ public sealed class FrozenMatrixTests : IDisposable
             _ => Math.Pow(2, -23),
         };
         // Below float16's smallest normal number steps do not get smaller.
-        var off = ((rounded.to_type(ScalarType.Float64) - exact).abs() - 1e-7).div(exact.abs() + 1e-300);
+        var off = (rounded.to_type(ScalarType.Float64) - exact).abs().Add(-1e-7) / exact.abs().Add(1e-300);
         Assert.True(off.max().item<double>() <= unit);
     }
 
     // Rows and parts of rows of very different magnitude.
     private Tensor Uneven(int rows, int columns) =>
         randn([rows, columns], generator: generator)
-        * (rand([rows, 1], generator: generator) * 0.05f + 1e-3f)
-        * (rand([1, columns], generator: generator) + 0.1f);
+        * rand([rows, 1], generator: generator).Multiply(0.05).Add(1e-3)
+        * rand([1, columns], generator: generator).Add(0.1);
 
     private static double Error(Tensor weight, FrozenMatrix stored)
     {
