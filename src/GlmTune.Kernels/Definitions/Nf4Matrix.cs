@@ -6,9 +6,9 @@ namespace GlmTune.Kernels.Definitions;
 /// <summary>A frozen weight in 4-bit NormalFloat with double quantization.</summary>
 /// <remarks>The elements in row-major order are cut into blocks of 64. An element is the nearest of sixteen quantiles
 /// of the normal distribution, times the largest magnitude of its block. These magnitudes, less their mean, are
-/// themselves stored in 8 bits, in groups of 256 with the group's largest magnitude: 4.127 bits an element. The layout is that of
-/// bitsandbytes. Source: Dettmers et al., QLoRA, arXiv:2305.14314, section 3 and appendix E; the 8-bit type: Dettmers
-/// et al., arXiv:2110.02861, section 2.</remarks>
+/// themselves stored in 8 bits, in groups of 256 with the group's largest magnitude: 4.127 bits an element. The layout
+/// is that of bitsandbytes. Source: Dettmers et al., QLoRA, arXiv:2305.14314, section 3 and appendix E; the 8-bit type:
+/// Dettmers et al., arXiv:2110.02861, section 2.</remarks>
 internal sealed class Nf4Matrix : FrozenMatrix
 {
     /// <summary>Elements that share a scale.</summary>
