@@ -177,6 +177,7 @@ internal sealed class Trainer(
     private void DropGradients()
     {
         using var scope = NewDisposeScope();
+        sharding.StreamedOptimizer?.Drop();
         foreach (var parameter in runner.Model.Parameters)
         {
             parameter.ClearGradient();

@@ -70,10 +70,54 @@ public sealed class FailedAllocationTests : IDisposable
         Assert.True(trainer.Done > 1);
     }
 
+    // Moments as codes and no master weights; on the host; each layer updated at once.
+    [Theory]
+    [InlineData(false, false, 15)]
+    [InlineData(true, false, 19)]
+    [InlineData(false, true, 19)]
+    [InlineData(true, true, 19)]
+    public void A_step_with_small_state_whose_nth_allocation_fails_says_so_and_leaves_nothing(
+        bool onHost,
+        bool byLayer,
+        int stride
+    )
+    {
+        using var model = Load();
+        using var adapter = Attach(model, "full");
+        using var sharding = DataParallel.For(Small(onHost) with { UpdatesByLayer = byLayer }, model);
+        using var trainer = new Trainer(
+            new LayerRunner(model, sharding, recomputed: 1),
+            sharding,
+            new OptimizerOptions { MaxGradientNorm = byLayer ? 0 : 1 },
+            new LearningRateSchedule(1e-3, new ScheduleOptions(), 10),
+            seed: 1
+        );
+        var batch = GoldenBatch.Read(Path.Combine(GoldenModelTests.Folder, "batch.json")).ToMicroBatch();
+        var step = new StepBatches([batch], batch.SupervisedTokens, 3, default, 0);
+        trainer.Step(step);
+        var live = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
+        var failures = FailingAllocation.Each(
+            () => trainer.Step(step),
+            (n, error) =>
+            {
+                NothingIsLeft(live, n, error);
+                // A step that did not fail before its update leaves weights that are not to be saved.
+                Assert.True(trainer.IsWhole || error is not null, $"allocation {n}: nothing failed");
+                Assert.All(sharding.Trainable, shard => Assert.Equal(0, shard.Additions));
+            },
+            stride
+        );
+        Assert.InRange(failures, 20, 5000);
+        Assert.True(double.IsFinite(trainer.Step(step).Loss));
+        trainer.CheckFinite();
+    }
+
     [Theory]
     [InlineData("lora")]
     [InlineData("prefix")]
     [InlineData("full")]
+    [InlineData("small state")]
+    [InlineData("small state on the host")]
     public void Loading_whose_nth_allocation_fails_says_so_and_leaves_nothing(string kind)
     {
         Load().Dispose();
@@ -83,12 +127,21 @@ public sealed class FailedAllocationTests : IDisposable
             {
                 using var model = Load();
                 using var adapter = Attach(model, kind);
-                using var sharding = new ReplicatedWeights(model.Units);
+                using var sharding = kind.StartsWith("small", StringComparison.Ordinal)
+                    ? DataParallel.For(Small(kind.EndsWith("host", StringComparison.Ordinal)), model)
+                    : new ReplicatedWeights(model.Units);
             },
             (n, error) => NothingIsLeft(live, n, error)
         );
         Assert.InRange(failures, 10, 5000);
     }
+
+    private static ShardingOptions Small(bool onHost) =>
+        new()
+        {
+            State = new StateOptions { Moments = StateType.Int8, MasterWeights = false },
+            OffloadOptimizer = onHost,
+        };
 
     private static void NothingIsLeft(long before, int n, Exception? error)
     {
@@ -102,7 +155,7 @@ public sealed class FailedAllocationTests : IDisposable
 
     private static IAdapter? Attach(DecoderModel model, string kind)
     {
-        if (kind == "full")
+        if (kind == "full" || kind.StartsWith("small", StringComparison.Ordinal))
         {
             foreach (var parameter in model.Parameters)
             {

@@ -173,14 +173,14 @@ internal sealed class OptimizerStep : IDisposable
 
     private void Update(FlatShard shard, UpdateNumbers update)
     {
-        var (settings, rounding) = (update.For(shard), ShardUpdate.RoundingOf(shard, update.Rounding));
+        var settings = update.For(shard);
         if (sharding.StreamedOptimizer is { } streamed)
         {
-            streamed.Update(shard, clip, settings, rounding);
+            streamed.Update(shard, clip, settings, update.Rounding);
         }
         else
         {
-            ShardUpdate.Run(kernels, shard.Master, shard.Gradient, shard.Moments, clip, settings, rounding);
+            ShardUpdate.Run(kernels, shard, clip, settings, update.Rounding);
         }
     }
 

@@ -41,29 +41,41 @@ internal sealed class StreamedAdamW(LayerKernels kernels, Device device, long pi
     /// <see cref="Enqueue"/>.</param>
     /// <param name="gradientScale">Factor for gradients, a scalar on the device.</param>
     /// <param name="settings">The numbers of this step.</param>
-    /// <param name="rounding">The random numbers of the shard.</param>
-    public void Update(FlatShard shard, Tensor gradientScale, in AdamWStep settings, in Rounding rounding)
+    /// <param name="rounding">Seed of the step's rounding.</param>
+    public void Update(FlatShard shard, Tensor gradientScale, in AdamWStep settings, MaskSeed rounding)
     {
-        for (long from = 0; from < shard.Length; from += PieceElements)
+        try
         {
-            var slot = slots[turn];
-            turn = (turn + 1) % Slots;
-            slot.Settle();
-            var piece = new Piece(
-                shard,
-                from,
-                Math.Min(PieceElements, shard.Length - from),
-                gradientScale,
-                settings,
-                rounding.From(from),
-                slot
-            );
-            slot.CopyUp(up, piece, device);
-            coming.Enqueue(piece);
-            if (coming.Count > 1)
+            foreach (var (parameter, inShard, inParameter, count) in shard.Overlaps())
             {
-                UpdateOldest();
+                var draws = ShardUpdate.RoundingOf(parameter, rounding, inParameter);
+                for (long from = 0; from < count; from += PieceElements)
+                {
+                    var slot = slots[turn];
+                    turn = (turn + 1) % Slots;
+                    slot.Settle();
+                    var piece = new Piece(
+                        shard,
+                        inShard + from,
+                        Math.Min(PieceElements, count - from),
+                        gradientScale,
+                        settings,
+                        draws.From(from),
+                        slot
+                    );
+                    slot.CopyUp(up, piece, device);
+                    coming.Enqueue(piece);
+                    if (coming.Count > 1)
+                    {
+                        UpdateOldest();
+                    }
+                }
             }
+        }
+        catch
+        {
+            Drop();
+            throw;
         }
     }
 
@@ -71,9 +83,17 @@ internal sealed class StreamedAdamW(LayerKernels kernels, Device device, long pi
     /// released by later work on the current stream.</summary>
     public void Enqueue()
     {
-        while (coming.Count > 0)
+        try
         {
-            UpdateOldest();
+            while (coming.Count > 0)
+            {
+                UpdateOldest();
+            }
+        }
+        catch
+        {
+            Drop();
+            throw;
         }
     }
 
@@ -95,6 +115,16 @@ internal sealed class StreamedAdamW(LayerKernels kernels, Device device, long pi
         foreach (var slot in slots)
         {
             slot.Dispose();
+        }
+    }
+
+    /// <summary>Forgets updates that were started: those of a step that failed are not continued.</summary>
+    public void Drop()
+    {
+        coming.Clear();
+        foreach (var slot in slots)
+        {
+            slot.Finish();
         }
     }
 
@@ -246,6 +276,7 @@ internal sealed class StreamedAdamW(LayerKernels kernels, Device device, long pi
             if (buffers[place] is not { } there || there.dtype != type || there.shape[0] < count)
             {
                 buffers[place]?.Dispose();
+                buffers[place] = null;
                 buffers[place] = there = empty(count, type, device).DetachFromDisposeScope();
             }
 

@@ -23,7 +23,7 @@ internal sealed class FlatShard : IDisposable
     {
         using var scope = NewDisposeScope(); // releases what was allocated, in case memory runs out
         storage ??= new ShardStorage();
-        (Layout, Decays, Salt) = (layout, decays, Rounding.SaltOf(layout.Segments[0].Parameter.Name));
+        (Layout, Decays) = (layout, decays);
         ComputeRestsOnHost = storage.Compute is not null;
         Type = layout.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
         HasMasters = !storage.OnlyCopy;
@@ -113,9 +113,6 @@ internal sealed class FlatShard : IDisposable
 
     /// <summary>Type in which layers collect the gradients of these parameters.</summary>
     public ScalarType GradientType { get; }
-
-    /// <summary>Tells this run's random numbers from those of others (<see cref="Rounding"/>).</summary>
-    public uint Salt { get; }
 
     /// <summary>Whether there are master weights in full precision; otherwise the weights in the layers' type are the
     /// only copy.</summary>
@@ -245,9 +242,14 @@ internal sealed class FlatShard : IDisposable
         return view;
     }
 
-    // All parameters' values in one run, of which they become views.
+    // All parameters' values in one run, of which they become views. One alone is such a run already.
     private static Tensor Joined(FlatLayout layout)
     {
+        if (layout is { Segments: [{ Parameter.Value: var only }], WorldSize: 1 } && only.is_contiguous())
+        {
+            return only.view(-1);
+        }
+
         var run = zeros(layout.PaddedCount, layout.Type, layout.Device);
         foreach (var segment in layout.Segments)
         {

@@ -29,12 +29,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         using var scope = NewDisposeScope();
         if (ranks is null or SingleRank || options.Stage == 0)
         {
-            AddTo(
-                shard.Gradient,
-                shard.Layout,
-                RoundingOf(shard, shard.Additions, label),
-                isFirst: shard.Additions == 0
-            );
+            AddTo(shard.Gradient, shard.Layout, SeedOf(shard.Additions, label), isFirst: shard.Additions == 0);
             shard.Additions++;
             if (ranks is not (null or SingleRank) && lastOfStep)
             {
@@ -50,7 +45,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
             }
 
             var sum = found.Sum;
-            AddTo(sum, shard.Layout, RoundingOf(shard, found.Additions, label), isFirst: found.Additions == 0);
+            AddTo(sum, shard.Layout, SeedOf(found.Additions, label), isFirst: found.Additions == 0);
             whole[shard] = (sum, found.Additions + 1);
             if (lastOfStep)
             {
@@ -94,7 +89,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         }
     }
 
-    private void AddTo(Tensor sum, FlatLayout layout, in Rounding rounding, bool isFirst)
+    private void AddTo(Tensor sum, FlatLayout layout, long seed, bool isFirst)
     {
         foreach (var segment in layout.Segments)
         {
@@ -108,7 +103,7 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
                 AddRounded(
                     sum.narrow(0, segment.Start, segment.Parameter.Count),
                     gradient.reshape(-1),
-                    rounding.From(segment.Start),
+                    ShardUpdate.RoundingOf(segment.Parameter, seed, 0),
                     isFirst
                 );
             }
@@ -131,9 +126,8 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         }
     }
 
-    // Places are counted in the whole run.
-    private Rounding RoundingOf(FlatShard shard, int additions, CallLabel label) =>
-        new(StepSeed.OfAddition(Seed, label.Step ?? 0, additions, ranks?.Rank ?? 0), shard.Salt);
+    private long SeedOf(int additions, CallLabel label) =>
+        StepSeed.OfAddition(Seed, label.Step ?? 0, additions, ranks?.Rank ?? 0);
 
     private static void CopyGradients(FlatLayout layout, Tensor piece, long start)
     {
@@ -161,7 +155,11 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
             }
 
             var bucket = target.to_type(wire);
-            Start(ranks!.AllReduceSum(bucket, label), bucket, new Addition(target.zero_(), default, IsFirst: true));
+            Start(
+                ranks!.AllReduceSum(bucket, label),
+                bucket,
+                new Addition(target.zero_(), shard.Layout, from, 0, IsFirst: true)
+            );
         }
     }
 
@@ -185,7 +183,9 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
                 mine,
                 new Addition(
                     shard.Gradient.narrow(0, from, count),
-                    RoundingOf(shard, shard.Additions, label).From(shard.Start + from),
+                    shard.Layout,
+                    shard.Start + from,
+                    SeedOf(shard.Additions, label),
                     IsFirst: shard.Additions == 0
                 )
             );
@@ -210,7 +210,17 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         call.Wait();
         if (to is { Target: { dtype: ScalarType.BFloat16 } rounded } addition)
         {
-            AddRounded(rounded, sum, addition.Rounding, addition.IsFirst);
+            using var scope = NewDisposeScope();
+            var (layout, start, seed, isFirst) = (addition.Layout, addition.Start, addition.Seed, addition.IsFirst);
+            foreach (var (parameter, inPiece, inParameter, count) in layout.Overlaps(start, rounded.shape[0]))
+            {
+                AddRounded(
+                    rounded.narrow(0, inPiece, count),
+                    sum.narrow(0, inPiece, count),
+                    ShardUpdate.RoundingOf(parameter, seed, inParameter),
+                    isFirst
+                );
+            }
         }
         else
         {
@@ -231,6 +241,6 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
                 _ => options.Stage == 0 ? shard.Gradient.dtype : shard.GradientType,
             };
 
-    // Where a sum over the ranks is added.
-    private readonly record struct Addition(Tensor Target, Rounding Rounding, bool IsFirst);
+    // Where a sum over the ranks is added: part of a flat run, from an element of the run on.
+    private readonly record struct Addition(Tensor Target, FlatLayout Layout, long Start, long Seed, bool IsFirst);
 }

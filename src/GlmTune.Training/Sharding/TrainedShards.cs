@@ -45,7 +45,7 @@ internal sealed class TrainedShards(
         foreach (
             var group in parameters
                 .Where(parameter => parameter.Trainable)
-                .GroupBy(parameter => (parameter.Decays, parameter.Type))
+                .GroupBy(parameter => (parameter.Decays, parameter.Type, Single: StaysAlone(parameter)))
         )
         {
             var layout = new FlatLayout(
@@ -58,6 +58,17 @@ internal sealed class TrainedShards(
             yield return new FlatShard(layout, group.Key.Decays, StorageOf(layout, group.Key.Decays));
         }
     }
+
+    // A weight without master copy that nobody shares is updated where it is. Joining it with others would move it, and
+    // leave the allocator with gaps that nothing of the same size fills.
+    private Parameter? StaysAlone(Parameter parameter) =>
+        Owners.Size == 1
+        && !options.State.MasterWeights
+        && parameter.Decays
+        && weights is not null
+        && weights.Contains(parameter)
+            ? parameter
+            : null;
 
     /// <summary>What slices are a multiple of: blocks of codes, where there are any.</summary>
     public static int AlignmentOf(ShardingOptions options, bool decays) =>

@@ -84,25 +84,19 @@ public sealed class CompactStateTests : IDisposable
                 UpdatesByLayer = true,
             },
         ];
-        var (whole, slices) = (Run(options, clip: 0), Run(sliced, clip: 0));
+        // Grouped in another way: the random numbers of an element depend on its parameter alone.
+        places = [.. places, sliced with { PersistenceThreshold = 1500 }];
+        var expected = Run(options, clip: 0);
         foreach (var other in places)
         {
-            // With master weights, ZeRO-3 sends the embedding's gradient in the layers' type instead of float32.
-            var expected = other.Stage == 3 && masters ? slices : whole;
             var actual = Run(other, clip: 0);
             Assert.True(expected.Losses.SequenceEqual(actual.Losses), $"{other}: the losses differ");
             Assert.All(expected.Weights, pair => Assert.Equal(pair.Value, actual.Weights[pair.Key]));
-            if (!other.UpdatesByLayer)
-            {
-                Assert.Equal(expected.Norms, actual.Norms);
-            }
-            else
-            {
-                Assert.All(
-                    expected.Norms.Zip(actual.Norms),
-                    pair => Assert.InRange(pair.Second / pair.First, 0.9999, 1.0001)
-                );
-            }
+            // The squares are added in another order.
+            Assert.All(
+                expected.Norms.Zip(actual.Norms),
+                pair => Assert.InRange(pair.Second / pair.First, 0.9999, 1.0001)
+            );
         }
     }
 
@@ -114,8 +108,8 @@ public sealed class CompactStateTests : IDisposable
     {
         var options = With(moments, masters);
         var sliced = options with { Stage = 3, PersistenceThreshold = 0 };
-        var expected = Run(masters ? sliced : options, microBatches: 3);
-        var actual = Run(sliced with { OffloadOptimizer = true, OffloadParameters = true }, microBatches: 3);
+        var expected = Run(options, clip: 0, microBatches: 3);
+        var actual = Run(sliced with { OffloadOptimizer = true, OffloadParameters = true }, clip: 0, microBatches: 3);
         Assert.Equal(expected.Losses, actual.Losses);
         Assert.All(expected.Weights, pair => Assert.Equal(pair.Value, actual.Weights[pair.Key]));
     }
