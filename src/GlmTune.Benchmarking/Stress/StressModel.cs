@@ -13,30 +13,28 @@ internal sealed class StressModel(ChatModel chat, string name) : IStressTarget
     public string Name => name;
 
     /// <inheritdoc/>
-    public async Task<StressAnswer> AskAsync(
-        int promptTokens,
-        int maxNewTokens,
-        Random random,
-        CancellationToken cancellation
-    )
+    public async Task<StressAnswer> AskAsync(StressRequest asked, CancellationToken cancellation)
     {
-        var request = new GenerationRequest(StressPrompt.Ids(chat.Template.Tokenizer, promptTokens, random))
+        var request = new GenerationRequest(StressPrompt.Ids(chat.Template.Tokenizer, asked))
         {
             Options = new()
             {
                 DoSample = false,
                 RepetitionPenalty = 1,
-                MaxNewTokens = maxNewTokens,
+                MaxNewTokens = asked.MaxNewTokens,
                 EosTokenIds = [],
             },
         };
         var clock = Stopwatch.StartNew();
-        var (count, first) = (0, TimeSpan.Zero);
+        var times = new List<TimeSpan>();
         await foreach (var _ in chat.Scheduler.StreamAsync(request, cancellation).ConfigureAwait(false))
         {
-            first = count++ == 0 ? clock.Elapsed : first;
+            times.Add(clock.Elapsed);
         }
 
-        return new StressAnswer(promptTokens, count, first, clock.Elapsed);
+        return new StressAnswer(asked.PromptTokens, times.Count, times[0], clock.Elapsed)
+        {
+            Gaps = StressAnswer.GapsOf(times),
+        };
     }
 }

@@ -3,7 +3,7 @@ namespace GlmTune.Benchmarking.Stress;
 /// <summary>Settings of a load test.</summary>
 internal sealed record StressOptions
 {
-    /// <summary>Prompt lengths in tokens; each is measured on its own. Default: 1000.</summary>
+    /// <summary>Prompt lengths in tokens; each is measured on its own, unless they are mixed. Default: 1000.</summary>
     public IReadOnlyList<int> PromptTokens { get; init; } = [1000];
 
     /// <summary>Concurrency levels; each is measured on its own. Default: 1.</summary>
@@ -14,6 +14,17 @@ internal sealed record StressOptions
 
     /// <summary>Tokens per answer. Default: 512.</summary>
     public int MaxNewTokens { get; init; } = 512;
+
+    /// <summary>Whether each request draws one of the prompt lengths. Default: false.</summary>
+    public bool Mixed { get; init; }
+
+    /// <summary>Tokens at the beginning that all prompts share. Default: 0.</summary>
+    public int SharedTokens { get; init; }
+
+    /// <summary>Mean requests per second of an open-loop test: requests come at random times (a Poisson process),
+    /// whether or not earlier ones were answered; concurrency times rounds of them. Null: each client sends its next
+    /// request when its last one was answered. Default: null.</summary>
+    public double? Rate { get; init; }
 
     /// <summary>Seed of the prompts.</summary>
     public int Seed { get; init; } = 1;
@@ -30,6 +41,11 @@ internal sealed record StressOptions
         if (Concurrency.Count == 0 || Concurrency.Any(count => count < 1) || Rounds < 1 || MaxNewTokens < 1)
         {
             problems.Add("concurrency, repetitions and new tokens must be at least 1");
+        }
+
+        if (SharedTokens < 0 || Rate is <= 0 or double.NaN)
+        {
+            problems.Add("shared tokens must be at least 0, and a rate above 0");
         }
 
         if (problems.Count > 0)

@@ -2,7 +2,8 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Benchmarking.Stress;
 
-/// <summary>Makes meaningless prompts of a given length, each different, so that prefix caches do not help.</summary>
+/// <summary>Makes meaningless prompts of a given length, each different, so that prefix caches help only with the
+/// beginning that prompts are to share.</summary>
 internal static class StressPrompt
 {
     /// <summary>The shortest prompt in tokens: those around a user's message, and one token of the message.</summary>
@@ -64,28 +65,33 @@ internal static class StressPrompt
         "word",
     ];
 
+    // All prompts of all tests begin with the same random tokens or words, if they are to share a beginning.
+    private const int SharedSeed = 271828;
+
     /// <summary>[gMASK] &lt;sop&gt; &lt;|user|&gt; newline, random ids, &lt;|assistant|&gt;.</summary>
     /// <param name="tokenizer">The tokenizer whose ids are used.</param>
-    /// <param name="length">Total number of tokens, at least <see cref="Fewest"/>.</param>
-    /// <param name="random">Source of randomness.</param>
+    /// <param name="request">The request; its prompt has at least <see cref="Fewest"/> tokens.</param>
     /// <remarks>Same form as in the stress test of the original project.</remarks>
-    public static int[] Ids(Tokenizer tokenizer, int length, Random random)
+    public static int[] Ids(Tokenizer tokenizer, StressRequest request)
     {
         var special = tokenizer.Special;
         var end = Math.Min(EndId, special.EndOfText);
         int[] frame = [special.GMask, special.Sop, special.User, .. tokenizer.Encode("\n")];
-        return
-        [
-            .. frame,
-            .. Enumerable.Range(0, length - frame.Length - 1).Select(_ => random.Next(Math.Min(FirstId, end - 1), end)),
-            special.Assistant,
-        ];
+        var ids = Drawn(request, frame.Length + 1, random => random.Next(Math.Min(FirstId, end - 1), end));
+        return [.. frame, .. ids, special.Assistant];
     }
 
     /// <summary>A message of approximately a given number of tokens, for a server whose tokenizer is not
     /// available.</summary>
-    /// <param name="length">Number of words.</param>
-    /// <param name="random">Source of randomness.</param>
-    public static string Text(int length, Random random) =>
-        string.Join(' ', Enumerable.Range(0, length).Select(_ => Words[random.Next(Words.Length)]));
+    /// <param name="request">The request; a word for each token.</param>
+    public static string Text(StressRequest request) =>
+        string.Join(' ', Drawn(request, 0, random => Words[random.Next(Words.Length)]));
+
+    // What fills a prompt, of which a frame takes some tokens.
+    private static IEnumerable<T> Drawn<T>(StressRequest request, int frame, Func<Random, T> draw)
+    {
+        var (common, own) = (new Random(SharedSeed), request.Random);
+        var count = request.PromptTokens - frame;
+        return Enumerable.Range(0, count).Select(i => draw(i < request.SharedTokens - frame ? common : own));
+    }
 }

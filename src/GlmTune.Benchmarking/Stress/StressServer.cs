@@ -65,12 +65,7 @@ internal sealed class StressServer : IStressTarget, IDisposable
 
     /// <inheritdoc/>
     /// <exception cref="HttpRequestException">The server refuses the request or breaks off.</exception>
-    public async Task<StressAnswer> AskAsync(
-        int promptTokens,
-        int maxNewTokens,
-        Random random,
-        CancellationToken cancellation
-    )
+    public async Task<StressAnswer> AskAsync(StressRequest asked, CancellationToken cancellation)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, "chat/completions")
         {
@@ -78,8 +73,8 @@ internal sealed class StressServer : IStressTarget, IDisposable
                 new
                 {
                     model,
-                    messages = new[] { new { role = "user", content = StressPrompt.Text(promptTokens, random) } },
-                    max_tokens = maxNewTokens,
+                    messages = new[] { new { role = "user", content = StressPrompt.Text(asked) } },
+                    max_tokens = asked.MaxNewTokens,
                     temperature = 0,
                     stream = true,
                     stream_options = new { include_usage = true },
@@ -98,7 +93,7 @@ internal sealed class StressServer : IStressTarget, IDisposable
             );
         }
 
-        var (pieces, first, last) = (0, TimeSpan.Zero, TimeSpan.Zero);
+        var times = new List<TimeSpan>();
         (int Prompt, int Answer)? usage = null;
         var stream = await response.Content.ReadAsStreamAsync(cancellation).ConfigureAwait(false);
         await using (stream.ConfigureAwait(false))
@@ -113,16 +108,19 @@ internal sealed class StressServer : IStressTarget, IDisposable
                 using var chunk = JsonDocument.Parse(item.Data);
                 if (HasContent(chunk.RootElement))
                 {
-                    (first, last) = (pieces++ == 0 ? clock.Elapsed : first, clock.Elapsed);
+                    times.Add(clock.Elapsed);
                 }
 
                 usage = Usage(chunk.RootElement) ?? usage;
             }
         }
 
-        return pieces == 0
+        return times.Count == 0
             ? throw new HttpRequestException("The answer has no text.")
-            : new StressAnswer(usage?.Prompt ?? promptTokens, usage?.Answer ?? pieces, first, last);
+            : new StressAnswer(usage?.Prompt ?? asked.PromptTokens, usage?.Answer ?? times.Count, times[0], times[^1])
+            {
+                Gaps = StressAnswer.GapsOf(times),
+            };
     }
 
     /// <inheritdoc/>

@@ -59,6 +59,9 @@ internal sealed record StressResult(
     /// <summary>Answers per second.</summary>
     public double RequestsPerSecond => Requests / Seconds;
 
+    /// <summary>Time from one token of an answer to its next, over all answers.</summary>
+    public required StressSpread BetweenTokensSeconds { get; init; }
+
     /// <summary>Message of the first failure; null if there was none.</summary>
     public string? Error { get; init; }
 }
@@ -82,12 +85,19 @@ internal static class StressTest
     {
         options.Check();
         var results = new List<StressResult>();
-        foreach (var length in options.PromptTokens)
+        IReadOnlyList<IReadOnlyList<int>> settings = options.Mixed
+            ? [options.PromptTokens]
+            : [.. options.PromptTokens.Select(length => (int[])[length])];
+        foreach (var lengths in settings)
         {
+            var length = lengths.Max();
             try
             {
                 await target
-                    .AskAsync(length, Math.Min(options.MaxNewTokens, 16), new Random(options.Seed), stop)
+                    .AskAsync(
+                        new StressRequest(length, Math.Min(options.MaxNewTokens, 16), new Random(options.Seed)),
+                        stop
+                    )
                     .ConfigureAwait(false);
             }
             catch (Exception e) when (e is not OperationCanceledException)
@@ -100,7 +110,7 @@ internal static class StressTest
 
             foreach (var concurrency in options.Concurrency)
             {
-                var result = await MeasureAsync(target, options, length, concurrency, stop).ConfigureAwait(false);
+                var result = await MeasureAsync(target, options, lengths, concurrency, stop).ConfigureAwait(false);
                 results.Add(result);
                 onResult?.Invoke(result);
             }
@@ -112,22 +122,21 @@ internal static class StressTest
     private static async Task<StressResult> MeasureAsync(
         IStressTarget target,
         StressOptions options,
-        int length,
+        IReadOnlyList<int> lengths,
         int concurrency,
         CancellationToken stop
     )
     {
+        var length = lengths.Max();
         var clock = Stopwatch.StartNew();
-        var outcomes = (
-            await Task.WhenAll(Enumerable.Range(0, concurrency).Select(asker => Task.Run(() => AskAll(asker), stop)))
-                .ConfigureAwait(false)
-        )
-            .SelectMany(list => list)
-            .ToList();
+        var askers = options.Rate is { } rate
+            ? Arrivals(rate, concurrency * options.Rounds, options.Seed).Select(AskAtAsync)
+            : Enumerable.Range(0, concurrency).Select(asker => Task.Run(() => AskAllAsync(asker), stop));
+        var outcomes = (await Task.WhenAll(askers).ConfigureAwait(false)).SelectMany(list => list).ToList();
         var seconds = clock.Elapsed.TotalSeconds;
         var answers = outcomes.Select(outcome => outcome.Answer).OfType<StressAnswer>().ToList();
         return new StressResult(
-            length,
+            (int)lengths.Average(),
             concurrency,
             answers.Count,
             outcomes.Count - answers.Count,
@@ -139,30 +148,62 @@ internal static class StressTest
             StressSpread.Of(answers.Select(answer => answer.Whole.TotalSeconds))
         )
         {
+            BetweenTokensSeconds = StressSpread.Of(answers.SelectMany(answer => answer.Gaps)),
             Error = outcomes.Select(outcome => outcome.Error).FirstOrDefault(error => error is not null),
         };
 
-        async Task<List<(StressAnswer? Answer, string? Error)>> AskAll(int asker)
+        async Task<List<(StressAnswer? Answer, string? Error)>> AskAllAsync(int asker)
         {
             var list = new List<(StressAnswer?, string?)>();
             for (var round = 0; round < options.Rounds; round++)
             {
-                // Every request has a different prompt, and the prompts are the same in every run.
-                var random = new Random(HashCodeOf(options.Seed, length, concurrency, asker, round));
-                try
-                {
-                    list.Add(
-                        (await target.AskAsync(length, options.MaxNewTokens, random, stop).ConfigureAwait(false), null)
-                    );
-                }
-                catch (Exception e) when (!stop.IsCancellationRequested)
-                {
-                    list.Add((null, e.Message));
-                }
+                list.Add(await AskAsync(asker, round).ConfigureAwait(false));
             }
 
             return list;
         }
+
+        async Task<List<(StressAnswer? Answer, string? Error)>> AskAtAsync(TimeSpan time, int index)
+        {
+            var wait = time - clock.Elapsed;
+            await Task.Delay(wait > TimeSpan.Zero ? wait : TimeSpan.Zero, stop).ConfigureAwait(false);
+            return [await AskAsync(index / options.Rounds, index % options.Rounds).ConfigureAwait(false)];
+        }
+
+        async Task<(StressAnswer? Answer, string? Error)> AskAsync(int asker, int round)
+        {
+            // Every request has a different prompt, and the prompts are the same in every run.
+            var random = new Random(HashCodeOf(options.Seed, length, concurrency, asker, round));
+            var tokens = lengths.Count == 1 ? length : lengths[random.Next(lengths.Count)];
+            var request = new StressRequest(tokens, options.MaxNewTokens, random)
+            {
+                SharedTokens = options.SharedTokens,
+            };
+            try
+            {
+                return (await target.AskAsync(request, stop).ConfigureAwait(false), null);
+            }
+            catch (Exception e) when (!stop.IsCancellationRequested)
+            {
+                return (null, e.Message);
+            }
+        }
+    }
+
+    /// <summary>Times of requests that come at random: their distances are exponentially distributed.</summary>
+    /// <param name="rate">Mean requests per second.</param>
+    /// <param name="count">Number of requests.</param>
+    /// <param name="seed">Determines the times.</param>
+    internal static List<TimeSpan> Arrivals(double rate, int count, int seed)
+    {
+        var (random, seconds, times) = (new Random(seed), 0.0, new List<TimeSpan>());
+        while (times.Count < count)
+        {
+            seconds -= Math.Log(1 - random.NextDouble()) / rate;
+            times.Add(TimeSpan.FromSeconds(seconds));
+        }
+
+        return times;
     }
 
     private static int HashCodeOf(params ReadOnlySpan<int> parts)

@@ -41,6 +41,17 @@ internal static class StressCommand
         );
         var rounds = NumberOption.Of("--n", "consecutive requests per concurrent client", 3, 1);
         var tokens = NumberOption.Of("--max-new-tokens", "max tokens per answer", 512, 1);
+        var mixed = new Option<bool>("--mix")
+        {
+            Description = "draw each request's prompt length from the values of --token-len; one row for all",
+        };
+        var shared = NumberOption.Of("--shared-tokens", "tokens at the beginning that all prompts share", 0, 0);
+        var rate = NumberOption.Optional<double>(
+            "--rate",
+            "requests per second at random times (Poisson), answered or not: concurrency × n of them",
+            0.0,
+            above: true
+        );
         var command = new Command("stress", "Load-test a model or a server: time to first token and tokens per second.")
         {
             url,
@@ -50,6 +61,9 @@ internal static class StressCommand
             concurrency,
             rounds,
             tokens,
+            mixed,
+            shared,
+            rate,
             json,
         };
         chat.AddTo(command);
@@ -69,6 +83,9 @@ internal static class StressCommand
                     Concurrency = given.GetRequiredValue(concurrency),
                     Rounds = given.GetValue(rounds),
                     MaxNewTokens = given.GetValue(tokens),
+                    Mixed = given.GetValue(mixed),
+                    SharedTokens = given.GetValue(shared),
+                    Rate = given.GetValue(rate),
                 };
                 try
                 {
@@ -124,8 +141,8 @@ internal static class StressCommand
         {
             screen.Lines.WriteLine($"{target.Name}, answers of {options.MaxNewTokens} tokens");
             screen.Output.WriteLine(
-                "prompt  concurrency  answers  first token s: p50    p90    p99  tokens/s each: p50    p90 "
-                    + " tokens/s all  failed"
+                "prompt  concurrency  answers  first token s: p50    p90    p99  between tokens ms: p50    p99 "
+                    + " tokens/s each: p50    p90  tokens/s all  failed"
             );
         }
 
@@ -168,6 +185,7 @@ internal static class StressCommand
     private static void Print(Screen screen, StressResult result)
     {
         var (first, speed) = (result.FirstTokenSeconds, result.TokensPerSecond);
+        var between = result.BetweenTokensSeconds;
         screen.Output.WriteLine(
             string.Create(
                 CultureInfo.InvariantCulture,

@@ -100,6 +100,49 @@ public class StressTestTests
     }
 
     [Fact]
+    public async Task Lengths_can_be_mixed_and_requests_can_come_at_random_times()
+    {
+        var target = new Scripted(
+            (length, _) =>
+                new StressAnswer(length, 3, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(2)) { Gaps = [0.2, 0.4] }
+        );
+        var options = new StressOptions
+        {
+            PromptTokens = [10, 30],
+            Concurrency = [5],
+            Rounds = 8,
+            Mixed = true,
+            SharedTokens = 7,
+            Rate = 1e6,
+        };
+        var result = Assert.Single(
+            await StressTest.RunAsync(target, options, stop: TestContext.Current.CancellationToken)
+        );
+        Assert.Equal((20, 40), (result.PromptTokens, result.Requests));
+        Assert.Equal(0.3, result.BetweenTokensSeconds.P50, 1e-9);
+        Assert.Equal(0.4, result.BetweenTokensSeconds.P99, 1e-9);
+        var requests = target.Requests.Skip(1).ToList();
+        Assert.Equal([10, 30], requests.Select(request => request.PromptTokens).Distinct().Order());
+        Assert.All(requests, request => Assert.Equal(7, request.SharedTokens));
+        var times = StressTest.Arrivals(rate: 50, count: 10_000, seed: 3);
+        Assert.Equal(times.Order(), times);
+        Assert.InRange(times[^1].TotalSeconds, 190, 210);
+        Assert.Throws<ArgumentException>(() => (options with { Rate = 0 }).Check());
+    }
+
+    [Fact]
+    public void Prompts_share_the_beginning_that_they_are_to_share()
+    {
+        string[] Words(int seed, int shared) =>
+            StressPrompt.Text(new StressRequest(60, 1, new Random(seed)) { SharedTokens = shared }).Split(' ');
+        var (one, two) = (Words(1, 40), Words(2, 40));
+        Assert.Equal((60, 60), (one.Length, two.Length));
+        Assert.Equal(one[..40], two[..40]);
+        Assert.NotEqual(one[40..], two[40..]);
+        Assert.NotEqual(Words(1, 0)[..40], Words(2, 0)[..40]);
+    }
+
+    [Fact]
     public void Percentiles_are_interpolated()
     {
         var spread = StressSpread.Of([.. Enumerable.Range(0, 101).Select(i => 100.0 - i), double.NaN]);
@@ -135,7 +178,7 @@ public class StressTestTests
             (6, 0, 120L, 33.0),
             (result.Requests, result.Failed, result.AnswerTokens, result.MeanPromptTokens)
         );
-        var ids = StressPrompt.Ids(tokenizer, 12, new Random(1));
+        var ids = StressPrompt.Ids(tokenizer, new StressRequest(12, 1, new Random(1)));
         Assert.Equal(12, ids.Length);
         Assert.Equal([tokenizer.Special.GMask, tokenizer.Special.Sop, tokenizer.Special.User, 10], ids[..4]);
         Assert.Equal(tokenizer.Special.Assistant, ids[^1]);
@@ -182,7 +225,7 @@ public class StressTestTests
             "401",
             (
                 await Assert.ThrowsAsync<HttpRequestException>(() =>
-                    unknown.AskAsync(9, 4, new Random(1), TestContext.Current.CancellationToken)
+                    unknown.AskAsync(new StressRequest(9, 4, new Random(1)), TestContext.Current.CancellationToken)
                 )
             ).Message,
             StringComparison.Ordinal
@@ -195,17 +238,15 @@ public class StressTestTests
 
         public System.Collections.Concurrent.ConcurrentQueue<(int MaxNewTokens, int FirstDraw)> Asked { get; } = [];
 
+        public System.Collections.Concurrent.ConcurrentQueue<StressRequest> Requests { get; } = [];
+
         public string Name => "scripted";
 
-        public Task<StressAnswer> AskAsync(
-            int promptTokens,
-            int maxNewTokens,
-            Random random,
-            CancellationToken cancellation
-        )
+        public Task<StressAnswer> AskAsync(StressRequest request, CancellationToken cancellation)
         {
-            Asked.Enqueue((maxNewTokens, random.Next()));
-            return Task.FromResult(answer(promptTokens, Interlocked.Increment(ref asked)));
+            Requests.Enqueue(request);
+            Asked.Enqueue((request.MaxNewTokens, request.Random.Next()));
+            return Task.FromResult(answer(request.PromptTokens, Interlocked.Increment(ref asked)));
         }
     }
 
