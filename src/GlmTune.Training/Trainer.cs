@@ -91,6 +91,38 @@ internal sealed class Trainer(
         }
     }
 
+    /// <summary>Runs the passes of a step without its update: weights, optimizer state and the numbers of later steps
+    /// stay the same to the bit.</summary>
+    /// <param name="batches">This rank's micro-batches.</param>
+    /// <returns>How long they took.</returns>
+    /// <exception cref="Exception">Whatever a step may fail with, such as too little memory.</exception>
+    public TimeSpan Probe(StepBatches batches)
+    {
+        using var scope = NewDisposeScope();
+        var watch = Stopwatch.StartNew();
+        try
+        {
+            (sharding.CurrentStep, sharding.Seed) = (Done + 1, seed);
+            var loss = Accumulate(batches, sharding.UpdatesByLayer ? (layer, _) => Drop(layer) : null);
+            sharding.FinishGradients();
+            sharding.Sum(loss.to_type(ScalarType.Float64).item<double>());
+            return watch.Elapsed;
+        }
+        finally
+        {
+            DropGradients();
+        }
+    }
+
+    private void Drop(Layer layer)
+    {
+        sharding.FinishGradients();
+        foreach (var shard in sharding.ShardsOf(layer))
+        {
+            shard.ClearGradient(release: true);
+        }
+    }
+
     // Passes, gradients and their norm: all of a step that changes nothing, unless layers are updated behind the
     // backward pass.
     private StepReport Measure(StepBatches batches, Func<int, int>? lineOf, Stopwatch watch)
@@ -106,6 +138,17 @@ internal sealed class Trainer(
             Update.BeginLayers();
         }
 
+        var sum = Accumulate(batches, reduced);
+        sharding.FinishGradients();
+        var (total, norm) = reduced is null ? Update.Measure(sum) : Update.FinishLayers(sum);
+        var report = ReportOf(sharding.Sum(total), norm, batches, watch);
+        CheckFinite(report, batches, lineOf);
+        return report;
+    }
+
+    // The gradients of all micro-batches, and their summed loss on the device.
+    private Tensor Accumulate(StepBatches batches, Action<Layer, Tensor>? reduced)
+    {
         Tensor? sum = null;
         for (var i = 0; i < batches.MicroBatches.Count; i++)
         {
@@ -120,11 +163,7 @@ internal sealed class Trainer(
             sum = sum is null ? loss : sum.AddInPlace(loss);
         }
 
-        sharding.FinishGradients();
-        var (total, norm) = reduced is null ? Update.Measure(sum!) : Update.FinishLayers(sum!);
-        var report = ReportOf(sharding.Sum(total), norm, batches, watch);
-        CheckFinite(report, batches, lineOf);
-        return report;
+        return sum!;
     }
 
     private StepReport ReportOf(double loss, double norm, StepBatches batches, Stopwatch watch) =>

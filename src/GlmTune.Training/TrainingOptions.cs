@@ -79,6 +79,10 @@ public sealed record TrainingOptions
     /// <summary>Whether weights are in host memory, and brought to the device layer by layer. Default: false.</summary>
     public bool OffloadParameters { get; init; }
 
+    /// <summary>Whether the passes of the longest rows run once before the first step, without an update, so that a run
+    /// that needs too much memory fails at its beginning. Default: true.</summary>
+    public bool MemoryProbe { get; init; } = true;
+
     /// <summary>Whether settings that need less memory are made where the run would not fit: recomputation, shorter
     /// packed sequences or fewer rows at a time, offloads. Default: false.</summary>
     public bool Fit { get; init; }

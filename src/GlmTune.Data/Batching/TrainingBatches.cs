@@ -181,6 +181,37 @@ internal sealed class TrainingBatches
         return step;
     }
 
+    /// <summary>A step of the longest rows that fit into a micro-batch, the same on every rank: two micro-batches if
+    /// steps have several. The position in the data stays where it is.</summary>
+    public StepBatches Longest()
+    {
+        List<int> chosen = [];
+        var room = options.PackedTokens ?? int.MaxValue;
+        foreach (var index in Enumerable.Range(0, tokens.Length).OrderByDescending(index => tokens[index]))
+        {
+            if (options.PackedTokens is null && chosen.Count == options.RowsPerMicroBatch)
+            {
+                break;
+            }
+
+            if (tokens[index] <= room)
+            {
+                chosen.Add(index);
+                room -= options.PackedTokens is null ? 0 : tokens[index];
+            }
+        }
+
+        var longest = Build([.. chosen]);
+        MicroBatch[] mine = options.AccumulationSteps > 1 ? [longest, longest] : [longest];
+        return new StepBatches(
+            mine,
+            mine.Length * worldSize * longest.SupervisedTokens,
+            mine.Length * worldSize * chosen.Count,
+            Cursor,
+            Cursor.Epoch
+        );
+    }
+
     private StepBatches StepFrom(DataCursor cursor)
     {
         var epochPlan = PlanOf(cursor.Epoch);

@@ -61,6 +61,7 @@ internal static class TrainingSection
             OffloadActivations = arguments.Flag("offload_activations", defaults.OffloadActivations),
             OffloadOptimizer = arguments.Flag("offload_optimizer", defaults.OffloadOptimizer),
             OffloadParameters = arguments.Flag("offload_param", defaults.OffloadParameters),
+            MemoryProbe = arguments.Flag("memory_probe", defaults.MemoryProbe),
             Fit = arguments.Flag("fit", defaults.Fit),
             Recompute = arguments.Choice(
                 "gradient_checkpointing",

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.ExceptionServices;
 using GlmTune.Checkpoints;
 using GlmTune.Collectives;
@@ -177,6 +178,11 @@ public sealed class FineTune
         var before = batches.Cursor;
         try
         {
+            if (recipe.Training.MemoryProbe && trainer.Done < totalSteps && !halted)
+            {
+                Probe();
+            }
+
             while (trainer.Done < totalSteps && !halted && !ranks.AnyStops(stop))
             {
                 before = batches.Cursor;
@@ -240,6 +246,22 @@ public sealed class FineTune
 
         var stopped = ranks.AnyStops(stop) || !Test(stop);
         return new FineTuneResult(trainer.Done, losses / steps, watch.Elapsed, saved, stopped);
+    }
+
+    private void Probe()
+    {
+        ranks.Step = trainer.Done + 1;
+        var longest = batches.Longest();
+        var seconds = trainer.Probe(longest).TotalSeconds;
+        var batch = longest.MicroBatches[0];
+        var memory = MemoryInUse is { } bytes ? $"; {ByteCount.Text(bytes)} are in use" : "";
+        reporter.Note(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"memory probe (memory_probe: false disables this): the longest rows ({batch.Examples.Length} rows, "
+                    + $"{batch.TokenIds.Length} tokens) took {seconds:F2} s, without an update{memory}"
+            )
+        );
     }
 
     // What remains of a run that ran out of memory, and what to change. With several ranks, the others are still in the

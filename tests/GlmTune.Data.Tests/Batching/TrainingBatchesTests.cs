@@ -421,4 +421,39 @@ public class TrainingBatchesTests
         Assert.Equal(fits, batches.TryGoTo(new DataCursor(1, examples)));
         Assert.Equal(fits ? new DataCursor(1, examples) : default, batches.Cursor);
     }
+
+    [Theory]
+    [InlineData(null, 2, new[] { 4, 1 })]
+    [InlineData(null, 9, new[] { 4, 1, 0, 3, 2 })]
+    [InlineData(40, 1, new[] { 4, 3 })]
+    [InlineData(47, 1, new[] { 4, 0 })]
+    public void The_longest_rows_fill_a_micro_batch_and_the_position_stays(int? packed, int rows, int[] chosen)
+    {
+        var batches = new TrainingBatches(
+            Some.Examples(12, 20, 4, 8, 32),
+            new BatchOptions { RowsPerMicroBatch = rows, PackedTokens = packed },
+            paddingId: 7
+        );
+        var first = batches.Next();
+        var before = batches.Cursor;
+        var step = batches.Longest();
+        Assert.Equal(chosen, Assert.Single(step.MicroBatches).Examples);
+        Assert.Equal(step.MicroBatches[0].SupervisedTokens, step.SupervisedTokens);
+        Assert.Equal(before, batches.Cursor);
+        Assert.NotEqual(first.MicroBatches, batches.Next().MicroBatches);
+    }
+
+    [Fact]
+    public void Steps_of_several_micro_batches_have_the_longest_rows_twice_on_every_rank()
+    {
+        var options = new BatchOptions { RowsPerMicroBatch = 2, AccumulationSteps = 4 };
+        var examples = Some.Examples(12, 20, 4, 8, 32);
+        for (var rank = 0; rank < 3; rank++)
+        {
+            var step = new TrainingBatches(examples, options, paddingId: 7, rank, worldSize: 3).Longest();
+            Assert.All(step.MicroBatches, batch => Assert.Equal([4, 1], batch.Examples));
+            Assert.Equal(2, step.MicroBatches.Count);
+            Assert.Equal(6 * step.MicroBatches[0].SupervisedTokens, step.SupervisedTokens);
+        }
+    }
 }
