@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
+using GlmTune.Kernels;
 using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
@@ -154,6 +155,9 @@ internal sealed record TrainBenchmarkResult(
     /// <summary>Device memory in use before the model was created: by other programs and by CUDA.</summary>
     public double ContextMiB { get; init; }
 
+    /// <summary>What the device's memory holds after the last step.</summary>
+    public MemoryUse? Memory { get; init; }
+
     /// <summary>Device memory in use after the model's weights were created.</summary>
     public double WeightsMiB { get; init; }
 
@@ -259,6 +263,7 @@ internal static class TrainBenchmark
             }
         );
         var batches = Batches(options, config.VocabularySize, ranks?.Rank ?? 0, ranks?.WorldSize ?? 1);
+        var held = default(MemoryUse);
         var (sent, updating, norm) = (default(TrafficCount), TimeSpan.Zero, 0.0);
         var (times, losses, steps) = (new List<double>(), new List<double>(), new List<StepBatches>());
         for (var step = 0; step < options.Warmup + options.Steps; step++)
@@ -278,7 +283,7 @@ internal static class TrainBenchmark
                 times.Add(watch.Elapsed.TotalSeconds);
                 steps.Add(batch);
                 losses.Add(report.Loss);
-                norm = report.GradientNorm;
+                (norm, held) = (report.GradientNorm, report.Memory);
             }
         }
 
@@ -289,7 +294,10 @@ internal static class TrainBenchmark
         var tokens = micro.Sum(batch => (double)batch.TokenIds.Length);
         var memory = peak.Bytes / 1048576.0;
         var supervised = micro.Sum(batch => (double)batch.SupervisedTokens);
-        var teraflops = micro.Sum(batch => Flops(config, options, batch)) / seconds / 1e12;
+        var teraflops =
+            micro.Sum(batch => StepFlops.Of(config, trainsWeights: options is { LoraRank: 0, VirtualTokens: 0 }, batch))
+            / seconds
+            / 1e12;
         var profile = options.Profile
             ? Profile(() =>
             {
@@ -307,7 +315,7 @@ internal static class TrainBenchmark
             micro.Sum(batch => (double)batch.Examples.Length) / seconds,
             tokens / room,
             teraflops,
-            Matmul(device),
+            MatmulSpeed.Of(device),
             memory,
             losses
         )
@@ -328,6 +336,7 @@ internal static class TrainBenchmark
                         ((sharding.HostOptimizer?.Busy ?? TimeSpan.Zero) - updating).TotalSeconds / options.Steps,
                         teraflops / PeakTeraflops
                     ),
+            Memory = held,
             ContextMiB = context,
             WeightsMiB = weights,
             Profile = profile,
@@ -548,42 +557,6 @@ internal static class TrainBenchmark
         var (starts, limit) = (batch.SequenceStarts, options.Rows * options.Tokens);
         var longest = starts.Zip(starts.Skip(1), (from, to) => to - from).Max();
         return Math.Max(options.Packing ? batch.TokenIds.Length : (starts.Length - 1) * longest, limit);
-    }
-
-    private static double Flops(ModelConfig config, TrainBenchmarkOptions options, MicroBatch batch)
-    {
-        var starts = batch.SequenceStarts;
-        var squares = starts.Zip(starts.Skip(1), (from, to) => (double)(to - from) * (to - from)).Sum();
-        var passes = options.LoraRank > 0 || options.VirtualTokens > 0 ? 2 : 3;
-        var layers = batch.TokenIds.Length * config.LayerCount * (double)config.ParametersPerLayer;
-        var head = batch.SupervisedTokens * (double)config.VocabularySize * config.HiddenSize;
-        return (2 * passes * (layers + head)) + (3.5 * squares * config.LayerCount * 2.0 * config.Heads.QueryWidth);
-    }
-
-    private static double Matmul(Device device)
-    {
-        if (device.type != DeviceType.CUDA)
-        {
-            return 0;
-        }
-
-        using var scope = NewDisposeScope();
-        const int Size = 8192;
-        var (a, b) = (randn(Size, Size, ScalarType.BFloat16, device), randn(Size, Size, ScalarType.BFloat16, device));
-        var watch = new Stopwatch();
-        for (var i = 0; i < 13; i++)
-        {
-            if (i == 3)
-            {
-                Synchronize(device);
-                watch.Start();
-            }
-
-            a.mm(b).Dispose();
-        }
-
-        Synchronize(device);
-        return 10 * 2.0 * Size * Size * Size / watch.Elapsed.TotalSeconds / 1e12;
     }
 
     private static void Synchronize(Device device)

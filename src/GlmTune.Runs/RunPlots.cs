@@ -38,6 +38,20 @@ internal static class RunPlots
         ("gradient_norm", "Gradient norm (before clipping)", "", ["grad_norm"]),
         ("tokens_per_second", "Speed", "tokens/s", ["tokens_per_second"]),
         ("memory", "Memory", "GiB", ["memory_gib", "peak_memory_gib"]),
+        (
+            "memory_parts",
+            "Memory by content",
+            "GiB",
+            [
+                "memory_weights_gib",
+                "memory_adapter_gib",
+                "memory_gradients_gib",
+                "memory_optimizer_gib",
+                "memory_activations_gib",
+                "memory_other_gib",
+            ]
+        ),
+        ("matmul_share", "Share of a matrix product's speed", "", ["matmul_share"]),
         ("perplexity", "Perplexity", "", ["eval_perplexity", "test_perplexity"]),
         ("rouge", "ROUGE", "0 to 100", ["eval_rouge-1", "eval_rouge-2", "eval_rouge-l"]),
         ("bleu", "BLEU-4", "0 to 1", ["eval_bleu-4"]),

@@ -26,6 +26,9 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
     /// recomputed.</summary>
     public int SelectivelyRecomputed { get; set; }
 
+    /// <summary>The most bytes that a pass kept on the device for its backward pass so far.</summary>
+    public long MostKept { get; private set; }
+
     /// <summary>Where the inputs of recomputed layers are kept in host memory; null: they stay on the device.</summary>
     public OffloadedInputs? OffloadedInputs { get; init; }
 
@@ -83,6 +86,7 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
             OffloadedInputs
         );
         var x = model.Hidden(ids, context, sharding, kept);
+        MostKept = Math.Max(MostKept, kept.Bytes);
         return Backward(ids, x, pass, context, lowest, kept, gradientScale, reduced).MoveToOuterDisposeScope();
     }
 

@@ -20,4 +20,11 @@ public sealed record StepReport(
     int SupervisedTokens,
     int Examples,
     TimeSpan Elapsed
-);
+)
+{
+    /// <summary>What the memory of this rank's device holds after the step; null: not counted.</summary>
+    public MemoryUse? Memory { get; init; }
+
+    /// <summary>Floating-point operations of this rank in the step, recomputation not counted.</summary>
+    public double Flops { get; init; }
+}

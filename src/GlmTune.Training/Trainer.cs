@@ -44,6 +44,9 @@ internal sealed class Trainer(
     /// <summary>Creates the pass of a micro-batch; null: one that contains all of its tokens.</summary>
     public Func<MicroBatch, TrainingPass>? MakePass { get; init; }
 
+    /// <summary>Number of ranks that share each micro-batch.</summary>
+    public int SharedBy { get; init; } = 1;
+
     /// <summary>Whether small steps are captured as CUDA graphs where possible.</summary>
     public bool CapturesSmallSteps { get; init; } = true;
 
@@ -82,7 +85,12 @@ internal sealed class Trainer(
             runner.RefreshPrefix();
             Done++;
             IsWhole = true;
-            return last = report with { Elapsed = watch.Elapsed };
+            return last = report with
+            {
+                Elapsed = watch.Elapsed,
+                Memory = MemoryUse.Of(runner, sharding),
+                Flops = batches.MicroBatches.Sum(Flops) / SharedBy,
+            };
         }
         catch
         {
@@ -113,6 +121,13 @@ internal sealed class Trainer(
             DropGradients();
         }
     }
+
+    private double Flops(MicroBatch batch) =>
+        StepFlops.Of(
+            runner.Model.Config,
+            trainsWeights: runner.Model.BaseParameters.Any(parameter => parameter.Trainable),
+            batch
+        );
 
     private void Drop(Layer layer)
     {

@@ -364,6 +364,17 @@ internal static class BenchCommand
             "peak memory in use",
             $"{result.MemoryMiB:F0} MiB; {before:F0} before the model, {weights:F0} with its weights"
         );
+        if (result.Memory is { } held)
+        {
+            const double Mebibyte = 1 << 20;
+            Line(
+                "of which, in MiB",
+                $"weights {held.Weights / Mebibyte:F0}, adapter {held.Adapter / Mebibyte:F0}, gradients {
+                    held.Gradients / Mebibyte:F0}, optimizer state {held.Optimizer / Mebibyte:F0}, activations {
+                    held.Activations / Mebibyte:F0}"
+            );
+        }
+
         foreach (var time in result.Profile ?? [])
         {
             Line($"{time.Microseconds, 10:F0} µs {time.Count, 6} ×", $"{time.Name}");

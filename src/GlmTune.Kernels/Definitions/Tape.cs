@@ -18,6 +18,9 @@ internal sealed class Tape : IDisposable
     /// <summary>Number of entries that have not been taken.</summary>
     public int Count => saved.Count;
 
+    /// <summary>Bytes of the tensors saved; what would be computed again is not counted.</summary>
+    public long Bytes => saved.OfType<Tensor>().Sum(tensor => tensor.numel() * tensor.ElementSize);
+
     /// <summary>Saves a second handle to <paramref name="tensor"/>'s memory; the caller keeps ownership of its own
     /// handle.</summary>
     public void Save(Tensor tensor) => saved.Push(tensor.alias().DetachFromDisposeScope());

@@ -23,6 +23,17 @@ internal sealed class KeptActivations(
 {
     private readonly IDisposable?[] kept = new IDisposable?[layers];
 
+    /// <summary>Bytes kept on the device.</summary>
+    public long Bytes =>
+        kept.Sum(left =>
+            left switch
+            {
+                Tape tape => tape.Bytes,
+                Tensor input => input.numel() * input.ElementSize,
+                _ => 0,
+            }
+        ) + (onHost?.DeviceBytes ?? 0);
+
     /// <summary>The tape for a layer's forward pass; null: none.</summary>
     /// <param name="layer">Index of the layer, from 0.</param>
     /// <param name="input">The layer's input, [N, C].</param>

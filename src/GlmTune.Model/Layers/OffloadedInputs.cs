@@ -24,6 +24,11 @@ internal sealed class OffloadedInputs(Device device, long expectedBytes = 0) : I
     private readonly Queue<Moving> leaving = new();
     private Moving? arriving;
 
+    /// <summary>Bytes of the inputs that are on the device now.</summary>
+    public long DeviceBytes =>
+        leaving.Sum(moving => moving.Tensor.numel() * moving.Tensor.ElementSize)
+        + (arriving is { Tensor: var tensor } ? tensor.numel() * tensor.ElementSize : 0);
+
     /// <summary>Bytes of host memory allocated so far.</summary>
     public long HostBytes => blocks.Values.Sum(block => block.Bytes);
 

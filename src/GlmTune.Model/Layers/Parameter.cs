@@ -105,6 +105,11 @@ internal sealed class Parameter : IDisposable
         }
     }
 
+    /// <summary>Bytes of the values on <see cref="Device"/>; 0 if they are elsewhere or not in memory.</summary>
+    public long DeviceBytes =>
+        quantized?.Matrix.Bytes
+        ?? (value is { } there && there.device_type == Device.type ? there.numel() * there.ElementSize : 0);
+
     /// <summary>The values in few bits, in place of <see cref="Value"/>; null: not quantized.</summary>
     public FrozenWeight? Quantized => quantized;
 

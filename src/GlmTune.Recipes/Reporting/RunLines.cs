@@ -75,8 +75,25 @@ internal class RunLines(Action<string> line, Action<string> remark) : IFineTuneR
         line($"step {atStep}/{Start!.TotalSteps}  {Scores(values)}{epoch}{(pace.Length > 0 ? $"  {pace}" : "")}");
     }
 
-    private static string Scores(IReadOnlyDictionary<string, double> values) =>
-        string.Join("  ", values.Select(value => $"{value.Key} {Number(value.Key, value.Value)}"));
+    private static string Scores(IReadOnlyDictionary<string, double> values)
+    {
+        var parts = values
+            .Where(value => PartOfMemory(value.Key) is not null)
+            .Select(value => $"{PartOfMemory(value.Key)} {value.Value.ToString("0.##", CultureInfo.InvariantCulture)}");
+        var rest = values
+            .Where(value => PartOfMemory(value.Key) is null)
+            .Select(value => $"{value.Key} {Number(value.Key, value.Value)}")
+            .Append(string.Join(", ", parts) is { Length: > 0 } memory ? $"({memory})" : "");
+        return string.Join("  ", rest.Where(text => text.Length > 0));
+    }
+
+    // memory_weights_gib: weights.
+    private static string? PartOfMemory(string name) =>
+        name.StartsWith("memory_", StringComparison.Ordinal)
+        && name.EndsWith("_gib", StringComparison.Ordinal)
+        && name.Length > "memory_gib".Length
+            ? name["memory_".Length..^"_gib".Length]
+            : null;
 
     private static string Number(string name, double value) =>
         value.ToString(name == "learning_rate" ? "0.000e+00" : "F4", CultureInfo.InvariantCulture);

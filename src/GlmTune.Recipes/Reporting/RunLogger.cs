@@ -5,6 +5,7 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using GlmTune.Evaluation;
+using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
 using GlmTune.Model.Adapters;
 using GlmTune.Runs;
@@ -40,7 +41,8 @@ internal sealed class RunLogger : IFineTuneReporter, IDisposable
     private long step;
     private long lastProgress;
     private (double Seconds, long Tokens) sinceLogged;
-    private double peakGiB; // As of the ends of steps: libtorch keeps what a step reserved.
+    private long mostInUse; // As of the ends of steps: libtorch keeps what a step reserved.
+    private IReadOnlyDictionary<string, double> lastStep = new Dictionary<string, double>();
 
     private RunLogger(Recipe recipe, string model, string data, IFineTuneReporter inner) =>
         (this.recipe, this.model, this.data, this.inner) = (recipe, model, data, inner);
@@ -120,24 +122,32 @@ internal sealed class RunLogger : IFineTuneReporter, IDisposable
         step = report.Step;
         var seconds = report.Elapsed.TotalSeconds;
         sinceLogged = (sinceLogged.Seconds + seconds, sinceLogged.Tokens + report.Tokens);
-        Write(() =>
-            log?.Step(
-                report.Step,
-                new Dictionary<string, double>
-                {
-                    ["loss"] = report.Loss,
-                    ["grad_norm"] = report.GradientNorm,
-                    ["learning_rate"] = report.LearningRate,
-                    ["epoch"] = report.Epoch,
-                    ["tokens"] = report.Tokens,
-                    ["supervised_tokens"] = report.SupervisedTokens,
-                    ["seconds"] = seconds,
-                    ["tokens_per_second"] = report.Tokens / seconds,
-                    ["memory_gib"] = MemoryGiB(),
-                    ["peak_memory_gib"] = peakGiB,
-                }
-            )
-        );
+        var inUse = MemoryInUse();
+        var values = new Dictionary<string, double>
+        {
+            ["loss"] = report.Loss,
+            ["grad_norm"] = report.GradientNorm,
+            ["learning_rate"] = report.LearningRate,
+            ["epoch"] = report.Epoch,
+            ["tokens"] = report.Tokens,
+            ["supervised_tokens"] = report.SupervisedTokens,
+            ["seconds"] = seconds,
+            ["tokens_per_second"] = report.Tokens / seconds,
+            ["memory_gib"] = Gibibytes(inUse),
+            ["peak_memory_gib"] = Gibibytes(mostInUse),
+        };
+        foreach (var (name, value) in report.Memory?.Values(inUse) ?? [])
+        {
+            values[name] = value;
+        }
+
+        if (MatmulSpeed.Of(device) is > 0 and var matmul)
+        {
+            values["matmul_share"] = report.Flops / seconds / 1e12 / matmul;
+        }
+
+        lastStep = values;
+        Write(() => log?.Step(report.Step, values));
     }
 
     /// <inheritdoc/>
@@ -147,10 +157,9 @@ internal sealed class RunLogger : IFineTuneReporter, IDisposable
         Scalars(
             atStep,
             [
-                .. values.Where(value => value.Key is not ("memory_gib" or "peak_memory_gib")),
+                .. values.Where(value => !IsOfDevice(value.Key)),
                 KeyValuePair.Create("tokens_per_second", sinceLogged.Tokens / sinceLogged.Seconds),
-                KeyValuePair.Create("memory_gib", MemoryGiB()),
-                KeyValuePair.Create("peak_memory_gib", peakGiB),
+                .. lastStep.Where(value => IsOfDevice(value.Key)),
             ]
         );
         sinceLogged = default;
@@ -296,14 +305,17 @@ internal sealed class RunLogger : IFineTuneReporter, IDisposable
     }
 
     // Of the whole device; on a CPU, of this process.
-    private double MemoryGiB()
+    private long MemoryInUse()
     {
-        var now =
-            (DeviceMemory.Of(device) is { } memory ? memory.Total - memory.Free : Environment.WorkingSet)
-            / (double)(1 << 30);
-        peakGiB = Math.Max(peakGiB, now);
+        var now = DeviceMemory.Of(device) is { } memory ? memory.Total - memory.Free : Environment.WorkingSet;
+        mostInUse = Math.Max(mostInUse, now);
         return now;
     }
+
+    private static double Gibibytes(long bytes) => bytes / (double)(1 << 30);
+
+    private static bool IsOfDevice(string name) =>
+        name == "matmul_share" || name.EndsWith("_gib", StringComparison.Ordinal);
 
     private RunDescription Description(FineTuneStart start) =>
         new()

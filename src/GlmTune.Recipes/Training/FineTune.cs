@@ -4,6 +4,7 @@ using System.Runtime.ExceptionServices;
 using GlmTune.Checkpoints;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
+using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
@@ -196,7 +197,10 @@ public sealed class FineTune
                     || (recipe.Training.LoggingFirstStep && report.Step == 1)
                 )
                 {
-                    reporter.Logged(report.Step, progress.Line(report, MemoryInUse));
+                    reporter.Logged(
+                        report.Step,
+                        progress.Line(report, MemoryInUse, MatmulSpeed.Of(setup.Model.Device))
+                    );
                 }
 
                 if (

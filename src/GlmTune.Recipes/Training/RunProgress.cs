@@ -32,7 +32,8 @@ internal sealed class RunProgress
     /// <summary>Creates the log entry for the steps since the last one.</summary>
     /// <param name="report">The last of them.</param>
     /// <param name="memory">Bytes in use on the GPU after it; null: there is none.</param>
-    public IReadOnlyDictionary<string, double> Line(StepReport report, long? memory)
+    /// <param name="matmul">TFLOP/s of a matrix product on the GPU; 0: there is none.</param>
+    public IReadOnlyDictionary<string, double> Line(StepReport report, long? memory, double matmul)
     {
         var values = new Dictionary<string, double>
         {
@@ -45,6 +46,15 @@ internal sealed class RunProgress
             peakBytes = Math.Max(peakBytes, bytes);
             values["memory_gib"] = Gibibytes(bytes);
             values["peak_memory_gib"] = Gibibytes(peakBytes);
+            foreach (var (name, value) in report.Memory?.Values(memory) ?? [])
+            {
+                values[name] = value;
+            }
+        }
+
+        if (matmul > 0)
+        {
+            values["matmul_share"] = Math.Round(report.Flops / report.Elapsed.TotalSeconds / 1e12 / matmul, 4);
         }
 
         (UnloggedLoss, UnloggedSteps) = (0, 0);

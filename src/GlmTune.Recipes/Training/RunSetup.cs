@@ -1,6 +1,7 @@
 using GlmTune.Checkpoints;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
+using GlmTune.Kernels;
 using GlmTune.Kernels.Memory;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
@@ -71,6 +72,7 @@ internal sealed class RunSetup
         inputs = inputs with { Plan = plan };
         Recipe = plan.Recipe;
 
+        Ranks.RunOnAllOrFail(() => MatmulSpeed.Of(collectives.Device)); // before the weights take the memory
         var slices =
             plan.Sharding.Stage == 3 && !TrainedWeights.BeginFromWeights(Recipe)
                 ? owned.Own(new WeightSlices(plan.Sharding, collectives))
@@ -145,6 +147,7 @@ internal sealed class RunSetup
             {
                 Done = done,
                 CapturesSmallSteps = Recipe.Training is { CudaGraphs: true, OffloadActivations: false },
+                SharedBy = Recipe.Training.SequenceParallelSize,
                 MakePass = shared
                     ? batch =>
                         SequenceParallelPass.Of(

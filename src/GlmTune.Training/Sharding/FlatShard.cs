@@ -139,6 +139,9 @@ internal sealed class FlatShard : IDisposable
     /// layers' type.</summary>
     public Tensor Gradient => gradient ??= NewGradient().DetachFromDisposeScope();
 
+    /// <summary>The gradient, if there is one in memory.</summary>
+    public Tensor? CollectedGradient => gradient;
+
     /// <summary>Number of gradients added since the last update.</summary>
     public int Additions { get; internal set; }
 

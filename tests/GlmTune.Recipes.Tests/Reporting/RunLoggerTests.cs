@@ -87,6 +87,39 @@ public sealed class RunLoggerTests : IDisposable
     }
 
     [Fact]
+    public void What_memory_holds_is_logged_with_each_step()
+    {
+        RunLogger.Of(
+            Recipe(),
+            "m",
+            "d",
+            heard,
+            reporter =>
+            {
+                var result = Three(reporter);
+                reporter.Stepped(
+                    new StepReport(4, 1, 1, 1e-3, 1, 10, 5, 1, TimeSpan.FromSeconds(1))
+                    {
+                        Memory = new MemoryUse(3L << 30, 1L << 30, 0, 1L << 29, 0),
+                        Flops = 1e9,
+                    }
+                );
+                return result;
+            }
+        );
+        var step = Assert
+            .Single(RunFolder.Find(root))
+            .ReadLog(0)
+            .Lines.Last(line => line.TryGetProperty("loss", out _));
+        Assert.Equal(3, step.GetProperty("memory_weights_gib").GetDouble());
+        Assert.Equal(0.5, step.GetProperty("memory_optimizer_gib").GetDouble());
+        Assert.True(step.GetProperty("memory_gib").GetDouble() <= step.GetProperty("peak_memory_gib").GetDouble());
+        Assert.True(File.Exists(Path.Combine(root, "plots", "memory_parts.png")));
+        // There is nothing to compare with on a CPU.
+        Assert.False(step.TryGetProperty("matmul_share", out _));
+    }
+
+    [Fact]
     public void A_run_that_never_begins_leaves_nothing()
     {
         Assert.Throws<InvalidDataException>(() =>

@@ -22,7 +22,12 @@ const CHARTS = [
   { name: "learning_rate", words: "learningRate", curves: [["learning_rate", "learningRate"]] },
   { name: "gradient_norm", words: "gradientNorm", curves: [["grad_norm", "gradientNorm"]], smooths: true },
   { name: "tokens_per_second", words: "speed", curves: [["tokens_per_second", "speed"]], smooths: true },
+  { name: "matmul_share", words: "matmulShare", curves: [["matmul_share", "matmulShare"]], smooths: true },
   { name: "memory", words: "memory", curves: [["memory_gib", "memory"], ["peak_memory_gib", "peakMemory"]] },
+  { name: "memory_parts", words: "memoryParts", curves: [
+    ["memory_weights_gib", "weights"], ["memory_adapter_gib", "adapter"], ["memory_gradients_gib", "gradients"],
+    ["memory_optimizer_gib", "optimizerState"], ["memory_activations_gib", "activations"], ["memory_other_gib", "otherMemory"],
+  ] },
   { name: "perplexity", words: "perplexity", curves: [["eval_perplexity", "perplexity"]] },
   { name: "rouge", title: "ROUGE", curves: [["eval_rouge-1", "ROUGE-1"], ["eval_rouge-2", "ROUGE-2"], ["eval_rouge-l", "ROUGE-L"]] },
   { name: "bleu", title: "BLEU-4", curves: [["eval_bleu-4", "BLEU-4"]] },
