@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using GlmTune.Files.Json;
 using GlmTune.Kernels.Definitions;
+using GlmTune.Model.Exporting;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model;
@@ -72,6 +73,11 @@ internal abstract record ModelConfig
 
     /// <summary>The checkpoint layouts that exist for this architecture.</summary>
     public abstract IReadOnlyList<CheckpointLayout> Layouts { get; }
+
+    /// <summary>How llama.cpp knows this architecture.</summary>
+    /// <exception cref="InvalidDataException">It has no such model.</exception>
+    public virtual GgufArchitecture Gguf =>
+        throw new InvalidDataException("This architecture cannot be written as GGUF.");
 
     /// <summary>Throws if a layout does not exist for this architecture.</summary>
     /// <param name="layout">The layout.</param>

@@ -217,7 +217,7 @@ internal static class ModelFolder
 
     // For every parameter, the first known way of storing it that the files use; reports everything that does not
     // match.
-    private static List<(WeightSlice Slice, StoredTensor Stored)> MatchWeights(DecoderModel model, WeightFiles files)
+    internal static List<(WeightSlice Slice, StoredTensor Stored)> MatchWeights(DecoderModel model, WeightFiles files)
     {
         var matched = new List<(WeightSlice, StoredTensor)>();
         var used = new HashSet<string>();

@@ -318,6 +318,12 @@ internal static class AdapterFolder
         var notFinite = new List<string>();
         foreach (var (name, parameter) in parameters)
         {
+            // A module that is saved whole replaces a base weight, which may not have been read.
+            if (!parameter.IsLoaded)
+            {
+                parameter.Value = empty(parameter.Shape, parameter.Type, parameter.Device);
+            }
+
             StoredTensors.CopyTo(tensors[name], parameter.Value);
             if (FiniteWeights.Describe(tensors[name], parameter.Value) is { } problem)
             {

@@ -135,6 +135,22 @@ internal sealed class Lora : IAdapter
     /// sum. Some layers are already merged, so the model can no longer be used.</exception>
     public void Merge(DecoderModel model)
     {
+        CheckMergeable(model);
+        foreach (var adapter in adapters)
+        {
+            using var scope = NewDisposeScope();
+            var weight = adapter.Linear.Weight.Value;
+            weight.copy_(Merged(adapter, weight.dtype));
+        }
+
+        Detach(model);
+    }
+
+    /// <summary>Throws if no weight of the model can represent this adapter.</summary>
+    /// <param name="model">The model that it is attached to.</param>
+    /// <exception cref="InvalidDataException">It changes an output head that is the embedding too.</exception>
+    public void CheckMergeable(DecoderModel model)
+    {
         if (model.Config.TiedHead && model.Head.Projection.Adapters.OfType<LowRankAdapter>().Any(adapters.Contains))
         {
             throw new InvalidDataException(
@@ -142,26 +158,69 @@ internal sealed class Lora : IAdapter
                     + "so it cannot be merged. Use it as an adapter."
             );
         }
+    }
 
-        foreach (var linear in model.Names.Linears(model, Layout).Select(slice => slice.Linear).Distinct())
+    /// <summary>A base weight with this adapter merged, computed in float32 or wider, in the caller's dispose scope;
+    /// null if the adapter does not change it.</summary>
+    /// <param name="weight">The weight; it is in memory if the adapter changes it.</param>
+    /// <exception cref="InvalidDataException">A merged weight is not finite, or is not the expected sum.</exception>
+    public Tensor? MergedValue(Parameter weight) =>
+        adapters.Find(adapter => adapter.Linear.Weight == weight) is { } adapter ? Merged(adapter, weight.Type) : null;
+
+    /// <summary>Whether the adapter changes a base weight.</summary>
+    public bool Changes(Parameter weight) => adapters.Exists(adapter => adapter.Linear.Weight == weight);
+
+    /// <summary>The low-rank change of some rows of a weight, W + B·A, in float32 and in the caller's dispose scope;
+    /// null if there is none.</summary>
+    /// <param name="slice">The rows.</param>
+    /// <returns>A [r, in], and B [rows, r] including the scale.</returns>
+    public (Tensor A, Tensor B)? FactorsOf(WeightSlice slice)
+    {
+        if (adapters.Find(adapter => adapter.Linear.Weight == slice.Parameter) is not { } adapter)
         {
-            foreach (var adapter in linear.Adapters.OfType<LowRankAdapter>().Where(adapters.Contains))
-            {
-                using var scope = NewDisposeScope();
-                var merged = adapter.MergedWeight().to_type(linear.Weight.Value.dtype);
-                if (MergedWeightCheck.FindProblem(adapter, merged) is { } problem)
-                {
-                    throw new InvalidDataException(
-                        $"'{linear.Weight.Name}' cannot be merged in {merged.dtype}: {problem}. Nothing was written. "
-                            + "Try --dtype float32; where that fails too, base or adapter are damaged."
-                    );
-                }
-
-                linear.Weight.Value.copy_(merged);
-            }
+            return null;
         }
 
-        Detach(model);
+        using var scope = NewDisposeScope();
+        List<Tensor> a = [];
+        List<Tensor> b = [];
+        foreach (var delta in adapter.Deltas)
+        {
+            var first = Math.Max(delta.FirstRow, slice.FirstRow);
+            var rows = Math.Min(delta.FirstRow + delta.Rows, slice.FirstRow + slice.Rows) - first;
+            if (rows <= 0)
+            {
+                continue;
+            }
+
+            var block = zeros(slice.Rows, delta.LoraRank, ScalarType.Float32, CPU);
+            block
+                .narrow(0, first - slice.FirstRow, rows)
+                .copy_(
+                    delta
+                        .B.Value.narrow(0, first - delta.FirstRow, rows)
+                        .to_type(ScalarType.Float64)
+                        .Multiply(delta.Scale)
+                );
+            a.Add(delta.A.Value.to_type(ScalarType.Float32).cpu());
+            b.Add(block);
+        }
+
+        return a.Count == 0
+            ? null
+            : (cat(a).MoveToOuterDisposeScope(), cat(b, 1).contiguous().MoveToOuterDisposeScope());
+    }
+
+    private static Tensor Merged(LowRankAdapter adapter, ScalarType type)
+    {
+        using var scope = NewDisposeScope();
+        var merged = adapter.MergedWeight().to_type(type);
+        return MergedWeightCheck.FindProblem(adapter, merged) is { } problem
+            ? throw new InvalidDataException(
+                $"'{adapter.Linear.Weight.Name}' cannot be merged in {merged.dtype}: {problem}. Nothing was written. "
+                    + "Try --dtype float32; where that fails too, base or adapter are damaged."
+            )
+            : merged.MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using GlmTune.Model.Exporting;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Glm4;
@@ -79,6 +80,9 @@ internal sealed record Glm4Config : ModelConfig
     /// <inheritdoc/>
     public override IReadOnlyList<CheckpointLayout> Layouts =>
         OutputNorms || TiedHead ? [CheckpointLayout.Library] : [CheckpointLayout.Original, CheckpointLayout.Library];
+
+    /// <inheritdoc/>
+    public override GgufArchitecture Gguf => Glm4Gguf.Of(this);
 
     /// <inheritdoc/>
     public override DecoderModel NewModel(ScalarType type, DevicePlan plan, bool plain = false) =>
