@@ -116,6 +116,7 @@ internal static class CommandLine
             ForwardCommand.Create(screen),
             BenchCommand.Create(screen),
             MergeCommand.Create(screen),
+            ExportCommand.Create(screen),
             CheckpointCommand.Create(screen),
             SampleCommand.Create(screen),
         };

@@ -7,11 +7,20 @@ namespace GlmTune.Interop.Tests;
 /// <summary>llama.cpp's own encoders and decoders of blocks.</summary>
 internal static unsafe class LlamaCpp
 {
+    // The library that the loaded one needs is found by its name alone.
     private static readonly Lazy<nint> Base = new(() =>
     {
         NativeApi.llama_empty_call();
-        return NativeLibrary.Load("libggml-base.so");
+        NativeLogConfig.llama_log_set((NativeLogConfig.LLamaLogCallback)((_, _) => { }));
+        return NativeLibrary.Load(
+            OperatingSystem.IsWindows() ? "ggml-base.dll"
+            : OperatingSystem.IsMacOS() ? "libggml-base.dylib"
+            : "libggml-base.so"
+        );
     });
+
+    /// <summary>Loads the native libraries; nothing else may come first.</summary>
+    public static void Load() => _ = Base.Value;
 
     /// <summary>What llama.cpp reads from blocks.</summary>
     public static float[] Decode(GgufType type, byte[] blocks, int count)
@@ -48,5 +57,5 @@ internal static unsafe class LlamaCpp
     private static nint Export(string name) => NativeLibrary.GetExport(Base.Value, name);
 
     private static string NameOf(GgufType type) =>
-        type is GgufType.Q4_K or GgufType.Q6_K ? type.ToString() .Replace('Q', 'q'): type.ToString().ToLowerInvariant();
+        type is GgufType.Q4_K or GgufType.Q6_K ? type.ToString().Replace('Q', 'q') : type.ToString().ToLowerInvariant();
 }

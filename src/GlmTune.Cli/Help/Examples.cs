@@ -46,6 +46,12 @@ internal static class Examples
         ["glmtune metrics"] = ["glmtune metrics answers.jsonl"],
         ["glmtune eval"] = ["glmtune eval data/ads output/checkpoint-100 configs/lora-nano.yaml --split test"],
         ["glmtune merge"] = ["glmtune merge output/checkpoint-100 merged"],
+        ["glmtune export gguf"] =
+        [
+            "glmtune export gguf output/checkpoint-100 model.gguf --type q4_k_m",
+            "glmtune export gguf output/checkpoint-100 adapter.gguf --adapter-only",
+        ],
+        ["glmtune export ollama"] = ["glmtune export ollama output/checkpoint-100 for-ollama"],
         ["glmtune checkpoint consolidate"] = ["glmtune checkpoint consolidate output/checkpoint-500 model"],
         ["glmtune model pull"] =
         [

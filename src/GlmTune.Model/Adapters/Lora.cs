@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using GlmTune.Kernels;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 

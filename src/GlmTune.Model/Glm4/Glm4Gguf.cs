@@ -51,7 +51,11 @@ internal static partial class Glm4Gguf
         }
 
         return config.OutputNorms
+            // llama.cpp sets the precision of these two products, and aborts where an adapter is added to them.
             ? new GgufArchitecture("glm4", "glm4", TensorName)
+            {
+                WithoutAdapters = ["attn_output.weight", "ffn_down.weight"],
+            }
             : new GgufArchitecture("chatglm", "chatglm-bpe", TensorName);
     }
 

@@ -94,7 +94,10 @@ public static class MergeAdapter
         return report.Problems;
     }
 
-    private static void CheckKind(TunedPath path)
+    /// <summary>Throws if the adapter is of a kind that cannot be merged.</summary>
+    /// <param name="path">The adapter and its base.</param>
+    /// <exception cref="InvalidDataException">It is a prefix.</exception>
+    internal static void CheckKind(TunedPath path)
     {
         if (path.AdapterFolder is { } adapter && AdapterConfigFile.Read(adapter) is { Kind: not "LORA" } config)
         {
