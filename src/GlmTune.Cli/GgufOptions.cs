@@ -1,7 +1,9 @@
 using System.CommandLine;
 using System.Globalization;
 using GlmTune.Files;
+using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Exporting;
+using GlmTune.Recipes.Models;
 using GlmTune.Weights.Gguf;
 
 namespace GlmTune.Cli;
@@ -30,6 +32,23 @@ internal static class GgufOptions
 
     /// <summary>The type with a name; null for null.</summary>
     public static GgufFileType? TypeNamed(string? name) => name is null ? null : Types[name];
+
+    /// <summary>Reads and checks everything but the weights.</summary>
+    /// <param name="path">A model or an adapter.</param>
+    /// <param name="baseModel">Base model of an adapter; null: the one that it names.</param>
+    /// <param name="problems">Receives all problems.</param>
+    /// <returns>Null if there are any.</returns>
+    public static TunedChatFiles? Read(string path, string? baseModel, ProblemReport problems)
+    {
+        var tuned = problems.Try(() => TunedPath.Resolve(path, baseModel));
+        if (tuned is null)
+        {
+            return null;
+        }
+
+        problems.Try(() => MergeAdapter.CheckKind(tuned));
+        return problems.Try(() => TunedChatFiles.Read(path, new TunedChatOptions { BaseModel = baseModel }));
+    }
 
     /// <summary>Shows how much has been written: on a terminal a line that is redrawn, elsewhere nothing.</summary>
     public static Action<long, long> Progress(Screen screen)

@@ -77,10 +77,7 @@ internal sealed class StoredModel : IDisposable
         var (end, width) = (firstRow + target.shape[0], parameter.Count / parameter.Shape[0]);
         foreach (var (slice, stored) in parts[parameter])
         {
-            var (from, to) = (
-                Math.Max(firstRow, slice.FirstRow),
-                Math.Min(end, slice.FirstRow + slice.Rows)
-            );
+            var (from, to) = (Math.Max(firstRow, slice.FirstRow), Math.Min(end, slice.FirstRow + slice.Rows));
             if (from < to)
             {
                 StoredTensors.CopyTo(

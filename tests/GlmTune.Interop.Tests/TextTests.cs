@@ -66,10 +66,7 @@ public sealed class TextTests : IDisposable
     {
         using var llama = new LlamaModel(Exported.Write(Exported.Nano, folder.At("nano.gguf")));
         var special = TokenizerFile.Read(Exported.Nano).Special;
-        Assert.Equal(
-            special.Stops.Order(),
-            Enumerable.Range(0, llama.VocabularySize).Where(llama.IsEnd)
-        );
+        Assert.Equal(special.Stops.Order(), Enumerable.Range(0, llama.VocabularySize).Where(llama.IsEnd));
     }
 
     // llama.cpp has the frame of GLM-4 built in and finds it by the template in the file. It lets an answer begin after the

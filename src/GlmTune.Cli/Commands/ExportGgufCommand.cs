@@ -63,12 +63,7 @@ internal static class ExportGgufCommand
             }
 
             var problems = new ProblemReport();
-            var files = problems.Try(() =>
-                TunedChatFiles.Read(
-                    given.GetRequiredValue(path),
-                    new TunedChatOptions { BaseModel = given.GetValue(baseModel) }
-                )
-            );
+            var files = GgufOptions.Read(given.GetRequiredValue(path), given.GetValue(baseModel), problems);
             using var export = files is null
                 ? null
                 : problems.Try(() => GgufExport.Plan(files, chosen, given.GetValue(layout)));

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using GlmTune.Recipes.Chat;
+using GlmTune.Files;
 using GlmTune.Recipes.Exporting;
 
 namespace GlmTune.Cli.Commands;
@@ -23,12 +23,11 @@ internal static class ExportOllamaCommand
         command.SetAction(given =>
         {
             var folder = given.GetRequiredValue(output);
-            var files = TunedChatFiles.Read(
-                given.GetRequiredValue(path),
-                new TunedChatOptions { BaseModel = given.GetValue(baseModel) }
-            );
+            var problems = new ProblemReport();
+            var files = GgufOptions.Read(given.GetRequiredValue(path), given.GetValue(baseModel), problems);
+            problems.Throw();
             var report = OllamaExport.Run(
-                files,
+                files!,
                 folder,
                 GgufOptions.TypeNamed(given.GetValue(type) ?? "q4_k_m"),
                 GgufOptions.Progress(screen)

@@ -61,7 +61,10 @@ internal static class GgufAdapterExport
                 );
             }
 
-            if (architecture.WithoutAdapters.FirstOrDefault(end => name.EndsWith(end, StringComparison.Ordinal)) is { } end)
+            if (
+                architecture.WithoutAdapters.FirstOrDefault(end => name.EndsWith(end, StringComparison.Ordinal)) is
+                { } end
+            )
             {
                 throw new InvalidDataException(
                     $"{folder}: the adapter changes '{slice.Name}', and llama.cpp aborts at an adapter on '{end}' in the "

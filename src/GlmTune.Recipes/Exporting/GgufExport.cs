@@ -1,11 +1,8 @@
 using System.Globalization;
-using GlmTune.Files;
-using GlmTune.Kernels;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
 using GlmTune.Model.Adapters;
 using GlmTune.Model.Exporting;
-using GlmTune.Model.Layers;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Models;
 using GlmTune.Weights;

@@ -35,9 +35,7 @@ internal static class OllamaExport
         var report = new ProblemReport();
         var text = report.Try(() => Describe(files));
         using var export = report.Try(() => GgufExport.Plan(files, type, layout: null));
-        report.Add(
-            WriteProbe.FindProblemOfNewFolder(folder, export?.Bytes ?? 0) is { } problem ? [problem] : []
-        );
+        report.Add(WriteProbe.FindProblemOfNewFolder(folder, export?.Bytes ?? 0) is { } problem ? [problem] : []);
         report.Throw();
         using var target = AtomicFolder.Create(folder);
         var written = export!.Write(Path.Combine(target.Path, ModelName), progress);

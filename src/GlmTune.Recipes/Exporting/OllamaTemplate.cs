@@ -57,7 +57,8 @@ internal static class OllamaTemplate
         }
 
         if (
-            Cut(long4, System, Question, Answer, Next) is not [var beforeSystem, var user, var assistant, var next, var prompt]
+            Cut(long4, System, Question, Answer, Next)
+                is not [var beforeSystem, var user, var assistant, var next, var prompt]
             || Cut(short1, Next) is not [var beforeUser, var samePrompt]
             || user != next
             || prompt != samePrompt

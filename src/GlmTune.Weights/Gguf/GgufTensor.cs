@@ -16,11 +16,7 @@ internal sealed class GgufTensor
             throw new ArgumentException($"'{name}' is not a valid tensor name.", nameof(name));
         }
 
-        if (
-            shape.Length is 0 or > 4
-            || Array.Exists(shape, size => size <= 0)
-            || shape[^1] % type.BlockLength() != 0
-        )
+        if (shape.Length is 0 or > 4 || Array.Exists(shape, size => size <= 0) || shape[^1] % type.BlockLength() != 0)
         {
             throw new ArgumentException(
                 $"'{name}' cannot be {type} with shape [{string.Join(", ", shape)}].",

@@ -13,9 +13,7 @@ public sealed class GgufEncoderTests
         var random = new Random(3);
         float[] values = [.. Enumerable.Range(0, 256 * 64).Select(_ => (float)(0.02 * Normal(random)))];
         var read = RoundTrip(Enum.Parse<GgufType>(name), values);
-        var error = Math.Sqrt(
-            values.Zip(read, (x, y) => Math.Pow(x - y, 2)).Sum() / values.Sum(x => (double)x * x)
-        );
+        var error = Math.Sqrt(values.Zip(read, (x, y) => Math.Pow(x - y, 2)).Sum() / values.Sum(x => (double)x * x));
         Assert.InRange(error, bound / 4, bound);
     }
 
@@ -70,12 +68,12 @@ public sealed class GgufEncoderTests
         float[] values = [1, -2.5f, 1.00390625f, 1.01171875f, 65504, 6.1e-5f, 3.14159274f];
         var halves = new byte[values.Length * 2];
         GgufEncoder.Encode(GgufType.F16, values, halves);
-        Assert.Equal(
-            values.Select(value => (Half)value),
-            halves.Chunk(2).Select(pair => BitConverter.ToHalf(pair))
-        );
+        Assert.Equal(values.Select(value => (Half)value), halves.Chunk(2).Select(pair => BitConverter.ToHalf(pair)));
         GgufEncoder.Encode(GgufType.BF16, values, halves);
-        Assert.Equal([0x3F80, 0xC020, 0x3F80, 0x3F82, 0x4780, 0x3880, 0x4049], halves.Chunk(2).Select(pair => (int)BitConverter.ToUInt16(pair)));
+        Assert.Equal(
+            [0x3F80, 0xC020, 0x3F80, 0x3F82, 0x4780, 0x3880, 0x4049],
+            halves.Chunk(2).Select(pair => (int)BitConverter.ToUInt16(pair))
+        );
     }
 
     [Fact]

@@ -20,7 +20,12 @@ public sealed class GgufWriterTests : IDisposable
         metadata.Add("flag", true);
         metadata.Add("texts", ["a", "", "ä"]);
         metadata.Add("numbers", [1, -2]);
-        GgufTensor[] tensors = [new("a", GgufType.F32, 3), new("b", GgufType.F16, 2, 5), new("c", GgufType.Q8_0, 1, 32)];
+        GgufTensor[] tensors =
+        [
+            new("a", GgufType.F32, 3),
+            new("b", GgufType.F16, 2, 5),
+            new("c", GgufType.Q8_0, 1, 32),
+        ];
         using (var writer = new GgufWriter(folder.At("x.gguf"), metadata, tensors))
         {
             // In another order, and in pieces.

@@ -32,10 +32,7 @@ internal static class ScaledBlocks
         var inverse = Inverse(scale);
         for (var i = 0; i < Length / 2; i++)
         {
-            var (low, high) = (
-                Shifted(values[i] * inverse, 8, 15),
-                Shifted(values[i + (Length / 2)] * inverse, 8, 15)
-            );
+            var (low, high) = (Shifted(values[i] * inverse, 8, 15), Shifted(values[i + (Length / 2)] * inverse, 8, 15));
             block[2 + i] = (byte)(low | (high << 4));
         }
     }
