@@ -50,8 +50,8 @@ internal static class ExportGgufCommand
                     GgufFileType.F16 => GgufType.F16,
                     GgufFileType.BF16 => GgufType.BF16,
                     _ => throw new InvalidDataException(
-                        $"--type {given.GetValue(type)}: an adapter is small and is not quantized; expected f32, f16 or "
-                            + "bf16."
+                        $"--type {given.GetValue(type)}: an adapter is small and is not quantized; expected f32, "
+                            + "f16 or bf16."
                     ),
                 };
                 GgufOptions.Tell(

@@ -11,8 +11,8 @@ using static TorchSharp.torch;
 namespace GlmTune.Recipes.Exporting;
 
 /// <summary>Writes a LoRA adapter as a GGUF file of its own, to be used with a GGUF file of its base model.</summary>
-/// <remarks>llama.cpp adds alpha / r · B·A to a tensor, with one alpha for the whole adapter; what another rank or scale
-/// needs is multiplied into B.</remarks>
+/// <remarks>llama.cpp adds alpha / r · B·A to a tensor, with one alpha for the whole adapter; what another rank or
+/// scale needs is multiplied into B.</remarks>
 internal static class GgufAdapterExport
 {
     /// <summary>Writes the file: aside, then flushed and renamed.</summary>
@@ -67,8 +67,9 @@ internal static class GgufAdapterExport
             )
             {
                 throw new InvalidDataException(
-                    $"{folder}: the adapter changes '{slice.Name}', and llama.cpp aborts at an adapter on '{end}' in the "
-                        + $"architecture '{architecture.Name}'. Leave out --adapter-only to merge it into its base model."
+                    $"{folder}: the adapter changes '{slice.Name}', and llama.cpp aborts at an adapter on '{end}' in "
+                        + $"the architecture '{architecture.Name}'. Leave out --adapter-only to merge it into its base "
+                        + $"model."
                 );
             }
 

@@ -74,8 +74,8 @@ internal sealed class GgufExport : IDisposable
         if (files.Template.Tokenizer.Count > config.VocabularySize)
         {
             throw new InvalidDataException(
-                $"{files.Path.ModelFolder}: the tokenizer has {files.Template.Tokenizer.Count} tokens, but the embedding "
-                    + $"only {config.VocabularySize} rows. Are both from the same model?"
+                $"{files.Path.ModelFolder}: the tokenizer has {files.Template.Tokenizer.Count} tokens, but the "
+                    + $"embedding only {config.VocabularySize} rows. Are both from the same model?"
             );
         }
 
@@ -254,8 +254,8 @@ internal sealed class GgufExport : IDisposable
                 float.IsFinite(largest)
                     ? string.Create(
                         CultureInfo.InvariantCulture,
-                        $"'{name}' has values up to {largest:G3}, which {type} cannot hold. Nothing was written. Choose "
-                            + $"the type bf16 or f32."
+                        $"'{name}' has values up to {largest:G3}, which {type} cannot hold. Nothing was written. "
+                            + $"Choose the type bf16 or f32."
                     )
                     : $"'{name}' has values that are not finite. Nothing was written. Did the training that wrote them "
                         + "diverge?"
