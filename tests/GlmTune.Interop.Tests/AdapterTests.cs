@@ -8,7 +8,8 @@ using static TorchSharp.torch;
 
 namespace GlmTune.Interop.Tests;
 
-/// <summary>Adapters, merged on the way or as files of their own, give llama.cpp the logits that they give us.</summary>
+/// <summary>Adapters, merged on the way or as files of their own, give llama.cpp the logits that they give
+/// us.</summary>
 public sealed class AdapterTests : IDisposable
 {
     private readonly TemporaryFolder folder = new();

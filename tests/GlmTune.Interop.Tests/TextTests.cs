@@ -69,8 +69,8 @@ public sealed class TextTests : IDisposable
         Assert.Equal(special.Stops.Order(), Enumerable.Range(0, llama.VocabularySize).Where(llama.IsEnd));
     }
 
-    // llama.cpp has the frame of GLM-4 built in and finds it by the template in the file. It lets an answer begin after the
-    // line break, where ours begins with it.
+    // llama.cpp has the frame of GLM-4 built in and finds it by the template in the file. It lets an answer begin
+    // after the line break, where ours begins with it.
     [Fact]
     public void A_conversation_is_rendered_as_we_do()
     {

@@ -45,8 +45,8 @@ internal static partial class Glm4Gguf
         {
             throw new InvalidDataException(
                 $"{config.QueryHeads} query heads of {config.HeadDim} are {config.QueryHeads * config.HeadDim} "
-                    + $"features, but the hidden size is {config.HiddenSize}; llama.cpp expects them to be equal in this "
-                    + "architecture, so the model cannot be written as GGUF."
+                    + $"features, but the hidden size is {config.HiddenSize}; llama.cpp expects them to be equal in "
+                    + "this architecture, so the model cannot be written as GGUF."
             );
         }
 

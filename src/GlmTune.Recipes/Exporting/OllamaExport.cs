@@ -53,7 +53,8 @@ internal static class OllamaExport
             OllamaTemplate.Write(files.Template)
             ?? throw new InvalidDataException(
                 $"{files.Name}: the model's chat template cannot be written in Ollama's form, because it is not one "
-                    + "fixed text for each role. Write the file with 'glmtune export gguf', which keeps the template as it is."
+                    + "fixed text for each role. Write the file with 'glmtune export gguf', which keeps the "
+                    + "template as it is."
             );
         var tokenizer = files.Template.Tokenizer;
         var defaults = files.Defaults;

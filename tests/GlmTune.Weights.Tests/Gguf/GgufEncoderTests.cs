@@ -2,7 +2,8 @@ using GlmTune.Weights.Gguf;
 
 namespace GlmTune.Weights.Tests.Gguf;
 
-/// <summary>Encoded blocks are read back, by the formats' definitions in float64, as the values that they were.</summary>
+/// <summary>Encoded blocks are read back, by the formats' definitions in float64, as the values that they
+/// were.</summary>
 public sealed class GgufEncoderTests
 {
     [Theory]

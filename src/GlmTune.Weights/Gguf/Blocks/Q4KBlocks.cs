@@ -151,8 +151,8 @@ internal static class Q4KBlocks
     private static byte Steps(float number, float unit) =>
         unit == 0 ? (byte)0 : (byte)Math.Clamp(MathF.Round(number / unit), 0, HighestScale);
 
-    // Groups 0 to 3 have the lower 6 bits of bytes 0 to 3 (scales) and 4 to 7 (offsets). Groups 4 to 7 have their lower 4
-    // bits in the halves of bytes 8 to 11, and their upper 2 bits in the upper bits of bytes 0 to 3 and 4 to 7.
+    // Groups 0 to 3 have the lower 6 bits of bytes 0 to 3 (scales) and 4 to 7 (offsets). Groups 4 to 7 have their lower
+    // 4 bits in the halves of bytes 8 to 11, and their upper 2 bits in the upper bits of bytes 0 to 3 and 4 to 7.
     private static void Pack(ReadOnlySpan<byte> scales, ReadOnlySpan<byte> offsets, Span<byte> bytes)
     {
         for (var i = 0; i < 4; i++)
