@@ -74,6 +74,60 @@ public sealed class FineTuneTests : IDisposable
     }
 
     [Theory]
+    [InlineData("optimizer_state=bfloat16", "master_weights=none", "max_grad_norm=0")]
+    [InlineData("optimizer_state=int8", "master_weights=none", "offload_optimizer=true", "offload_param=true")]
+    public void Small_state_goes_on_from_a_checkpoint_as_if_never_stopped(params string[] keys)
+    {
+        string[] settings = ["training_args.dtype=bfloat16", .. keys.Select(key => "training_args." + key)];
+        var whole = Train("whole", lora: false, accumulation: 1, steps: 4, stopAfter: null, settings: settings);
+        Train("parts", lora: false, accumulation: 1, steps: 4, stopAfter: 2, settings: settings);
+        var parts = Train(
+            "parts",
+            lora: false,
+            accumulation: 1,
+            steps: 4,
+            stopAfter: null,
+            resume: "yes",
+            settings: settings
+        );
+        Assert.Equal(whole[2..], parts);
+        Assert.DoesNotContain(notes, note => note.Contains("converted", StringComparison.Ordinal));
+        foreach (var file in (string[])["model.safetensors", "optimizer-00000-of-00001.safetensors"])
+        {
+            Assert.Equal(
+                File.ReadAllBytes(Checkpoint("whole", 4, file)),
+                File.ReadAllBytes(Checkpoint("parts", 4, file))
+            );
+        }
+    }
+
+    [Fact]
+    public void State_of_another_type_is_converted_with_a_note()
+    {
+        string[] settings = ["training_args.dtype=bfloat16"];
+        var whole = Train("whole", lora: false, accumulation: 1, steps: 4, stopAfter: null, settings: settings);
+        Train("parts", lora: false, accumulation: 1, steps: 4, stopAfter: 2, settings: settings);
+        var parts = Train(
+            "parts",
+            lora: false,
+            accumulation: 1,
+            steps: 4,
+            stopAfter: null,
+            resume: "yes",
+            settings: [.. settings, "training_args.optimizer_state=int8"]
+        );
+        Assert.All(whole[2..].Zip(parts), pair => Assert.InRange(pair.Second / pair.First, 0.99, 1.01));
+        Assert.Contains(
+            notes,
+            note =>
+                note.EndsWith(
+                    "AdamW's moments were stored as float32, and this run keeps int8; they were converted",
+                    StringComparison.Ordinal
+                )
+        );
+    }
+
+    [Theory]
     [
         InlineData("PREFIX_TUNING", "num_virtual_tokens=8"),
         InlineData("PREFIX_TUNING", "num_virtual_tokens=8", "prefix_projection=true")
