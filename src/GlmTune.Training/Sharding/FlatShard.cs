@@ -57,6 +57,11 @@ internal sealed class FlatShard : IDisposable
                 Moments = Lock(Moments);
             }
 
+            if (Moments.AreCoded)
+            {
+                _ = BlockCodes.Values(layout.Device); // made here, because nothing can be while an update is recorded
+            }
+
             gradient = storage.GradientComesAndGoes ? null : NewGradient();
             if (HasMasters && storage.Values is { } values)
             {
