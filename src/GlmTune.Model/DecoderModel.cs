@@ -179,24 +179,23 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
                         ? (generator is null ? value.normal_(0, 0.02) : value.normal_(0, 0.02, generator))
                     : parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? value.zero_()
                     : value.FillInPlace(1);
-            }
-
-            if (quantization is { } wanted)
-            {
-                Quantize(unit, wanted);
+                if (quantization is { } wanted)
+                {
+                    Quantize(unit, parameter, wanted);
+                }
             }
 
             made?.Invoke(unit);
         }
     }
 
-    /// <summary>Quantizes those of a unit's weights that may be; one after the other, so that little more memory is
-    /// needed than they have already.</summary>
-    /// <param name="unit">A unit whose weights are in memory.</param>
-    /// <param name="quantization">How they are stored.</param>
-    internal void Quantize(Layer unit, Quantization quantization)
+    /// <summary>Quantizes a weight if it is one of <see cref="QuantizableWeights"/>.</summary>
+    /// <param name="unit">The unit that it belongs to.</param>
+    /// <param name="parameter">The weight; its values are in memory.</param>
+    /// <param name="quantization">How it is stored.</param>
+    internal void Quantize(Layer unit, Parameter parameter, Quantization quantization)
     {
-        if (unit is not DecoderLayer layer)
+        if (unit is not DecoderLayer layer || layer.Linears.All(linear => linear.Weight != parameter))
         {
             return;
         }
@@ -207,10 +206,7 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
             dense[stage] = buffers = new DenseWeights(kernels[stage], Type, Plan.Devices[stage]);
         }
 
-        foreach (var linear in layer.Linears)
-        {
-            linear.Weight.Quantize(quantization.Type, quantization.Backward, buffers);
-        }
+        parameter.Quantize(quantization.Type, quantization.Backward, buffers);
     }
 
     /// <summary>The context shared by the layers of a pass; the caller disposes it.</summary>

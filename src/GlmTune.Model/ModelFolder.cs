@@ -21,7 +21,7 @@ internal static class ModelFolder
     /// <param name="loaded">Called with each unit (embedding, decoder layer, head) when its weights are in memory; it
     /// may release them.</param>
     /// <param name="quantization">How the weights of the decoder layers' linear layers are stored; they are quantized
-    /// layer by layer as they are read. Null: as the others.</param>
+    /// one by one as they are read. Null: as the others.</param>
     /// <exception cref="InvalidDataException">Configuration or weights are missing, unexpected or misshapen; the
     /// message lists all problems.</exception>
     public static DecoderModel Load(
@@ -92,21 +92,20 @@ internal static class ModelFolder
                             rows.Dispose();
                         }
                     }
+
+                    // One weight after the other, so that there is room for one that is not quantized yet.
+                    if (quantization is { } wanted)
+                    {
+                        Arrive(transfer, moves, [parameter]);
+                        model.Quantize(unit, parameter, wanted);
+                    }
                 }
                 // A caller that handles each unit as it arrives may have no room for all; otherwise the readers run
                 // without pause.
-                if (loaded is not null || quantization is not null)
+                if (loaded is not null)
                 {
-                    transfer.Run(moves);
-                    moves.ForEach(move => move.Target.Dispose());
-                    moves.Clear();
-                    notFinite.AddRange(FiniteWeights.Find(unit.Parameters, Parts));
-                    if (quantization is { } wanted)
-                    {
-                        model.Quantize(unit, wanted);
-                    }
-
-                    loaded?.Invoke(unit);
+                    Arrive(transfer, moves, quantization is null ? unit.Parameters : []);
+                    loaded(unit);
                 }
             }
 
@@ -122,6 +121,18 @@ internal static class ModelFolder
 
             FiniteWeights.Throw(files.Path, notFinite);
             return model;
+
+            void Arrive(
+                WeightTransfer transfer,
+                List<(StoredTensor Stored, Tensor Target)> moves,
+                IEnumerable<Parameter> arrived
+            )
+            {
+                transfer.Run(moves);
+                moves.ForEach(move => move.Target.Dispose());
+                moves.Clear();
+                notFinite.AddRange(FiniteWeights.Find(arrived, Parts));
+            }
 
             IEnumerable<(StoredTensor, long, long)> Parts(Parameter parameter) =>
                 slices[parameter].Select(part => (part.Stored, part.Slice.FirstRow, part.Slice.Rows));

@@ -25,6 +25,8 @@ public class CachedDecoderTests
         "lora on all layers",
         "prefix",
         "prefix, library positions",
+        "Nf4",
+        "Int8",
     ];
 
     static CachedDecoderTests()
@@ -395,6 +397,19 @@ public class CachedDecoderTests
     {
         if (kind == "base")
         {
+            return null;
+        }
+
+        if (Enum.TryParse<FrozenType>(kind, out var stored))
+        {
+            foreach (var layer in model.Layers)
+            {
+                foreach (var linear in layer.Linears)
+                {
+                    model.Quantize(layer, linear.Weight, new Quantization(stored, Backward: false));
+                }
+            }
+
             return null;
         }
 

@@ -10,7 +10,7 @@ internal sealed class Int8Matrix : FrozenMatrix
 {
     private const double Largest = 127;
     private const double Smallest = 1e-30;
-    private const long ElementsAtATime = 1 << 24;
+    private const long ElementsAtATime = 1 << 22;
 
     private Int8Matrix(Tensor values, Tensor scales)
         : base(values.shape[0], values.shape[1]) => (Values, Scales) = (values, scales);

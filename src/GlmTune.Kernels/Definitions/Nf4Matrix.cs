@@ -18,7 +18,7 @@ internal sealed class Nf4Matrix : FrozenMatrix
     public const int GroupSize = 256;
 
     private const double Smallest = 1e-30;
-    private const long BlocksAtATime = (1 << 24) / BlockSize;
+    private const long BlocksAtATime = (1 << 22) / BlockSize;
 
     private static readonly AtenOperator Bucketize = new(
         "aten::bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor"

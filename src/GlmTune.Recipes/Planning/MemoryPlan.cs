@@ -124,7 +124,13 @@ internal sealed record MemoryPlan(
             // What quantizing two layers in turn, in float32 pieces, leaves with the allocator.
             device.Add(
                 "quantizing",
-                demand.Frozen is null ? 0 : (2 * config.ParametersPerLayer * size) + QuantizedPieces
+                demand.Frozen switch
+                {
+                    null => 0,
+                    FrozenType.Fp8 => (2 * config.ParametersPerLayer * size) + QuantizedPieces,
+                    // The weight itself makes room for one of the buffers below.
+                    _ => QuantizedPieces / 4,
+                }
             );
             device.Add("dequantized weights", FrozenBytes.Buffers(config, demand.Frozen, backward: true, size));
         }
@@ -318,6 +324,7 @@ internal sealed record MemoryPlan(
             + (2 * sizes.Trained / config.LayerCount * Wide)
             + (reserved * size * ((8L * config.FeedForwardSize) + (16L * config.HiddenSize)))
             + (2L * reserved * config.VocabularySize * size)
+            + (FrozenBytes.Buffers(config, demand.Frozen, backward: true, size) / 2)
             + (256L << 20);
     }
 

@@ -30,15 +30,18 @@ public sealed class RankedFineTuneTests : IDisposable
         InlineData(2, 0, false),
         InlineData(2, 1, true),
         InlineData(2, 3, true),
-        InlineData(2, 3, false)
+        InlineData(2, 3, false),
+        InlineData(2, 2, true, "quantization=nf4"),
+        InlineData(2, 1, true, "quantization=int8")
     ]
     public void Ranks_give_the_losses_of_one_rank_that_accumulates_as_many_micro_batches(
         int ranks,
         int? stage,
-        bool lora
+        bool lora,
+        string? quantized = null
     )
     {
-        string[] adapter = lora ? [Lora] : [];
+        string[] adapter = [.. lora ? [Lora] : (string[])[], .. quantized is null ? [] : (string[])[quantized]];
         var one = tiny.Train(
             tiny.Recipe("one", stage: null, [$"training_args.gradient_accumulation_steps={ranks}", .. adapter])
         );
@@ -54,6 +57,15 @@ public sealed class RankedFineTuneTests : IDisposable
             Differences(tiny.Checkpoint("one", 4, file), tiny.Checkpoint("many", 4, file)),
             difference => Assert.InRange(difference.Value, 0, 2e-3)
         );
+    }
+
+    [Fact]
+    public void Quantized_weights_are_not_sharded()
+    {
+        var error = Assert.Throws<InvalidDataException>(() =>
+            tiny.Train(tiny.Recipe("sharded", stage: 3, [Lora, "quantization=nf4"]))
+        );
+        Assert.Contains("quantization: ZeRO stage 3 shards the weights", error.Message, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -41,20 +41,33 @@ internal sealed class FrozenKernels(IKernelLauncher launcher, KernelFallbacks fa
                     count
                 );
                 return true;
-            case Int8Matrix int8 when !fallbacks.Refuse(guard.Needs(int8.Columns % 8 == 0, "rows of whole words")):
-                launcher.Launch(
-                    new("dequantize", "dequantize_int8", type),
-                    new(int8.Rows),
-                    Threads.For((int)int8.Columns / 8, Threads.PerBlock),
-                    int8.Values,
-                    int8.Scales,
-                    target,
-                    (int)int8.Columns
-                );
-                return true;
+            case Int8Matrix int8:
+                return DequantizeRows("dequantize_int8", int8.Values, int8.Scales, target, guard);
+            case Fp8Matrix fp8:
+                return DequantizeRows("dequantize_fp8", fp8.Values, fp8.OutputScales, target, guard);
             default:
                 return false;
         }
+    }
+
+    private bool DequantizeRows(string kernel, Tensor values, Tensor scales, Tensor target, KernelGuard guard)
+    {
+        var (rows, width) = (KernelTensor.Size(values, 0), KernelTensor.Size(values, 1));
+        if (fallbacks.Refuse(guard.Needs(width % 8 == 0, "rows of whole words")))
+        {
+            return false;
+        }
+
+        launcher.Launch(
+            new("dequantize", kernel, KernelTensor.TypeOf(target)),
+            new(rows),
+            Threads.For(width / 8, Threads.PerBlock),
+            values,
+            scales,
+            target,
+            width
+        );
+        return true;
     }
 
     public Tensor? Project(Tensor x, FrozenMatrix weight, Tensor? bias)

@@ -38,8 +38,19 @@ extern "C" __global__ void __launch_bounds__(256) dequantize_nf4(
     }
 }
 
+// A byte of a word as an integer, and as a number of e4m3: its exponent and fraction in a float's place, and what is missing in the exponent.
+struct Int8 {
+    static __device__ __forceinline__ float number(u32 word, int i) { return (float)((int)(word << (24 - 8 * i)) >> 24); }
+};
+struct Fp8 {
+    static __device__ __forceinline__ float number(u32 word, int i) {
+        u32 byte = word >> 8 * i;
+        return __uint_as_float((byte & 0x80) << 24 | (byte & 0x7f) << 20) * __uint_as_float(0x7b800000u);
+    }
+};
+
 // One block a row; the row's scale is its own.
-extern "C" __global__ void __launch_bounds__(256) dequantize_int8(const uint2* values, const float* scales, T* output, int width)
+template <class Type> __device__ __forceinline__ void dequantize_row(const uint2* values, const float* scales, T* output, int width)
 {
     u64 row = blockIdx.x;
     float scale = scales[row];
@@ -59,13 +70,20 @@ extern "C" __global__ void __launch_bounds__(256) dequantize_int8(const uint2* v
             if (piece < pieces) {
                 float numbers[8];
                 #pragma unroll
-                for (int i = 0; i < 8; i++) {
-                    u32 word = i < 4 ? words[p].x : words[p].y;
-                    numbers[i] = (float)((int)(word << (24 - 8 * (i & 3))) >> 24) * scale;
-                }
+                for (int i = 0; i < 8; i++) { numbers[i] = Type::number(i < 4 ? words[p].x : words[p].y, i & 3) * scale; }
                 #pragma unroll
                 for (int i = 0; i < 8 / VEC; i++) { *(uint4*)(to + piece * 8 + i * VEC) = PackOf<T>::pack(numbers + i * VEC); }
             }
         }
     }
+}
+
+extern "C" __global__ void __launch_bounds__(256) dequantize_int8(const uint2* values, const float* scales, T* output, int width)
+{
+    dequantize_row<Int8>(values, scales, output, width);
+}
+
+extern "C" __global__ void __launch_bounds__(256) dequantize_fp8(const uint2* values, const float* scales, T* output, int width)
+{
+    dequantize_row<Fp8>(values, scales, output, width);
 }
