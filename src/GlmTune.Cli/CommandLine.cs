@@ -45,6 +45,12 @@ internal static class CommandLine
         try
         {
             var root = Root(screen);
+            if (Suggestions.AreAsked(arguments, out var position))
+            {
+                Suggestions.Write(root, arguments[1], position, screen.Output);
+                return ExitCode.Done;
+            }
+
             PathArguments.ExpandHome(root);
             var parsed = root.Parse(Usual(arguments), Parsing);
             var command = parsed.CommandResult.Command;
@@ -119,6 +125,8 @@ internal static class CommandLine
             ExportCommand.Create(screen),
             CheckpointCommand.Create(screen),
             SampleCommand.Create(screen),
+            DoctorCommand.Create(screen),
+            CompletionCommand.Create(screen),
         };
         foreach (var option in root.Options)
         {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;
 using GlmTune.Kernels.Native;
@@ -51,6 +52,19 @@ internal static class ComputeDevice
                 $"'{name}': "
                     + $"{(gpus == 0 ? $"no usable GPU ({NoGpu()})" : $"there are {gpus} GPUs, numbered from 0")}."
             );
+    }
+
+    /// <summary>What a run computes on, for its first line: card or processor, type, and libtorch.</summary>
+    /// <param name="device">Its device.</param>
+    /// <param name="type">Its type.</param>
+    public static string Describe(Device device, ScalarType type)
+    {
+        var runtime = NativeRuntime.Load();
+        var card = GpuName.Of(device) is { } name
+            ? $"{name} ({device})"
+            : string.Create(CultureInfo.InvariantCulture, $"the CPU ({get_num_threads()} threads)");
+        return $"{card}, {type.ToString().ToLowerInvariant()}, libtorch {runtime.Version} {runtime.Origin} "
+            + $"({runtime.Folder})";
     }
 
     private static string NoGpu() =>

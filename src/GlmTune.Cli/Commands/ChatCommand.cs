@@ -2,6 +2,7 @@ using System.CommandLine;
 using GlmTune.Data.Conversations;
 using GlmTune.Files;
 using GlmTune.Inference;
+using GlmTune.Recipes;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Chat.Tools;
 using Microsoft.Extensions.AI;
@@ -83,6 +84,12 @@ internal static class ChatCommand
                 }
                 else
                 {
+                    if (screen.InputIsTyped)
+                    {
+                        var model = loaded.Model.Model;
+                        screen.Error.WriteLine($"on {ComputeDevice.Describe(model.Device, model.Type)}");
+                    }
+
                     await TalkAsync(screen, session, stop).ConfigureAwait(false);
                 }
 

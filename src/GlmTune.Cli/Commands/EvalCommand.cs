@@ -83,6 +83,11 @@ internal static class EvalCommand
                     problems.Throw();
                 }
 
+                var on = ComputeDevice.Named(options.Device);
+                (given.GetValue(json) ? TextWriter.Null : screen.Lines).WriteLine(
+                    $"on {ComputeDevice.Describe(on, ComputeDevice.TypeNamed(options.Type, on))}; output folder "
+                        + $"{Path.GetDirectoryName(files.Metrics)}"
+                );
                 var clock = new ProgressLine(screen);
                 var report = Evaluate.Run(
                     recipe!,

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Net.Sockets;
+using GlmTune.Recipes;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Chat.Tools;
 using GlmTune.Server;
@@ -218,7 +219,7 @@ internal static class ServeCommand
                         ChatServer.Create(models, options, tools),
                         options,
                         url =>
-                            $"Serving {names} on {device}, {type.ToString().ToLowerInvariant()}. Chat page: "
+                            $"Serving {names} on {ComputeDevice.Describe(device, type)}. Chat page: "
                             + $"{url}/  training runs: {url}/runs  API: {url}/v1",
                         stop
                     )

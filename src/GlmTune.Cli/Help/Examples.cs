@@ -12,6 +12,8 @@ internal static class Examples
             "glmtune chat output/checkpoint-100",
         ],
         ["glmtune sample"] = ["glmtune sample", "glmtune sample ."],
+        ["glmtune doctor"] = ["glmtune doctor", "glmtune doctor --json"],
+        ["glmtune completion"] = ["glmtune completion bash"],
         ["glmtune train"] =
         [
             "glmtune train data/ads models/glm-nano configs/lora-nano.yaml",

@@ -86,7 +86,7 @@ internal sealed unsafe class ElfLibrary : IDisposable
     /// <summary>Names of the libraries that it needs.</summary>
     public IEnumerable<string> Needed => needed.Select(offset => Text(strings + offset));
 
-    /// <summary>Folders in which it looks for them first, as written: <c>$ORIGIN</c> stands for its own folder.</summary>
+    /// <summary>Folders in which it looks for them first, as written; <c>$ORIGIN</c> is its own folder.</summary>
     public IEnumerable<string> RunPath =>
         runPaths.SelectMany(offset => Text(strings + offset).Split(':', StringSplitOptions.RemoveEmptyEntries));
 

@@ -47,8 +47,8 @@ internal static class LibtorchCheck
     /// <summary>Whether a folder has libtorch's libraries for CUDA.</summary>
     public static bool HasCuda(string folder) => CudaLibraries.All(name => File.Exists(Path.Combine(folder, name)));
 
-    /// <summary>Why a folder's libtorch cannot be used, as the end of a sentence that begins with the folder; null if it
-    /// can.</summary>
+    /// <summary>Why a folder's libtorch cannot be used, as the end of a sentence that begins with the folder; null if
+    /// it can.</summary>
     /// <param name="folder">The folder with the libraries.</param>
     /// <param name="version">Its release, if known.</param>
     /// <param name="bridge">TorchSharp's library, which is built against one release.</param>
@@ -129,7 +129,7 @@ internal static class LibtorchCheck
         return library.HasTable ? [.. library.Undefined().Where(IsOfTorch)] : [];
     }
 
-    // Names in libtorch's namespaces, as the C++ ABI of Itanium writes them: _ZN2at4add_…, _ZNK3c10…, _ZTIN5torch….
+    // Names in libtorch's namespaces, as the Itanium C++ ABI writes them: _ZN2at…, _ZNK3c10…, _ZTIN5torch….
     private static bool IsOfTorch(string name)
     {
         if (!name.StartsWith("_Z", StringComparison.Ordinal))

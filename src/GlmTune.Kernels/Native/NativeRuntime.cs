@@ -99,7 +99,8 @@ public static class NativeRuntime
         var found = reasons.Count == 0 ? "Nothing was found." : $"Found: {string.Join("; ", reasons)}.";
         throw new DllNotFoundException(
             $"No usable libtorch. {found} Run `glmtune setup libtorch` to fetch one, or set "
-                + $"{LibtorchSearch.Variable} to an environment with PyTorch 2.10 or newer, or to its torch/lib folder. "
+                + $"{LibtorchSearch.Variable} to an environment with PyTorch 2.10 or newer, or to its torch/lib "
+                + "folder. "
                 + $"In a C# project, add the package {CpuPackage} {PackageVersion}."
         );
     }

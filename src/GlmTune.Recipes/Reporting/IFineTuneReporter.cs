@@ -63,6 +63,10 @@ public sealed record FineTuneStart(
     /// <summary>Every option in effect, including those of a DeepSpeed file; null if the caller does not provide
     /// them.</summary>
     public Recipe? Recipe { get; init; }
+
+    /// <summary>Card, type and libtorch, as <see cref="ComputeDevice.Describe"/> words them; null if the caller does
+    /// not provide them.</summary>
+    public string? Computing { get; init; }
 }
 
 /// <summary>Result of a run.</summary>

@@ -33,6 +33,11 @@ internal class RunLines(Action<string> line, Action<string> remark) : IFineTuneR
     public virtual void Started(FineTuneStart start)
     {
         Start = start;
+        if (start is { Computing: { } computing, Recipe: { } recipe })
+        {
+            line($"on {computing}; output folder {recipe.Training.OutputFolder}");
+        }
+
         var rows = start.MicroBatchSize * start.AccumulationSteps * start.WorldSize;
         var ranks = start.WorldSize > 1 ? $" × {start.WorldSize} ranks" : "";
         line(

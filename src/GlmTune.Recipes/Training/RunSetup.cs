@@ -191,6 +191,7 @@ internal sealed class RunSetup
             )
             {
                 Recipe = Recipe,
+                Computing = ComputeDevice.Describe(collectives.Device, Model.Type),
             }
         );
     }
