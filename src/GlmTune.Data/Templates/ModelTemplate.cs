@@ -114,6 +114,6 @@ internal static partial class ModelTemplate
     [GeneratedRegex(@"<\|\w+\|>")]
     private static partial Regex OtherToken();
 
-    [GeneratedRegex(@"[A-Za-z]{2,}")]
+    [GeneratedRegex(@"[A-Za-z][A-Za-z_]+")]
     private static partial Regex Words();
 }

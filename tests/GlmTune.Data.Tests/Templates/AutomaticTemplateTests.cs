@@ -85,8 +85,12 @@ public class AutomaticTemplateTests
     }
 
     [Fact]
-    public void The_published_tokenizer_of_GLM_4_keeps_the_preset() =>
-        Assert.Equal(TemplatePreset.Default, new Glm4Template(SharedData.Glm4).Options.Preset);
+    public void The_published_tokenizer_of_GLM_4_keeps_the_preset_and_needs_no_note()
+    {
+        var template = new Glm4Template(SharedData.Glm4);
+        Assert.Equal(TemplatePreset.Default, template.Options.Preset);
+        Assert.Null(template.Note);
+    }
 
     private static TemplatePreset Chosen(string? template) =>
         new Glm4Template(TinyTokenizer.Create(template)).Options.Preset;

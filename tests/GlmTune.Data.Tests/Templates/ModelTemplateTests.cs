@@ -19,6 +19,7 @@ public class ModelTemplateTests
     {
         Assert.Null(Note(null));
         Assert.Null(Note(Usual));
+        Assert.Null(Note(Usual.Replace("'python' %}\n\n## python", "'simple_browser' %}\n\n## simple_browser")));
         Assert.Null(Note(Usual.Replace("<|assistant|>", "{# a remark of some words #}<|assistant|>")));
         foreach (var preset in TemplatePreset.All)
         {
