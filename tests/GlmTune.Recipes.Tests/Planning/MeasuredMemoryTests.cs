@@ -3,6 +3,7 @@ using GlmTune.Model.Adapters;
 using GlmTune.Model.Glm4;
 using GlmTune.Recipes.Planning;
 using GlmTune.Training;
+using GlmTune.Training.Optimization;
 using GlmTune.Training.Sharding;
 
 namespace GlmTune.Recipes.Tests.Planning;
@@ -80,6 +81,17 @@ public sealed class MeasuredMemoryTests
             23_993
         ),
         ["all weights, 28 layers, 4 × 1024"] = (Recomputed(Full(28, 4096)), 126_565),
+        ["all weights, 40 layers, 4 × 1024 × 16, int8, no master weights"] = (
+            Small(StateType.Int8, onHost: false) with
+            {
+                Recompute = new RecomputePlan(0, 13),
+            },
+            76_201
+        ),
+        ["the same, bfloat16 moments on the host, nothing recomputed"] = (
+            Small(StateType.BFloat16, onHost: true),
+            60_985
+        ),
     };
 
     public static TheoryData<string> Names => [.. Cases.Keys];
@@ -114,6 +126,17 @@ public sealed class MeasuredMemoryTests
 
     // Measured before the feed-forward block ran in tiles.
     private static MemoryDemand Untiled(long tokens) => Lora with { Tokens = tokens, TileTokens = int.MaxValue };
+
+    private static MemoryDemand Small(StateType moments, bool onHost)
+    {
+        var demand = Full(40, 4096);
+        var sharding = demand.Sharding with { State = new StateOptions { Moments = moments, MasterWeights = false } };
+        return demand with
+        {
+            AccumulationSteps = 16,
+            Sharding = onHost ? sharding.WithOptimizerOnHost() : sharding,
+        };
+    }
 
     private static MemoryDemand Recomputed(MemoryDemand demand) =>
         demand with
