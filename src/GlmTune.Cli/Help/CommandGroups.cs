@@ -7,7 +7,7 @@ internal static class CommandGroups
 {
     private static readonly (string Heading, string[] Names)[] OfRoot =
     [
-        ("Fine-tune:", ["train", "plan", "board", "checkpoint", "merge", "export"]),
+        ("Fine-tune:", ["train", "recipe", "fit", "plan", "board", "checkpoint", "merge", "export"]),
         ("Use a model:", ["chat", "generate", "serve"]),
         ("Evaluate:", ["eval", "metrics"]),
         ("Data and models:", ["data", "tokenize", "model", "forward"]),

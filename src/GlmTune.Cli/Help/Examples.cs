@@ -20,6 +20,14 @@ internal static class Examples
             "glmtune train data/ads models/glm-nano configs/lora-nano.yaml yes",
             "glmtune train data/ads models/glm-nano configs/lora-nano.yaml --set training_args.max_steps=20",
         ],
+        ["glmtune recipe ls"] = ["glmtune recipe ls"],
+        ["glmtune recipe show"] = ["glmtune recipe show lora"],
+        ["glmtune recipe copy"] = ["glmtune recipe copy lora-24g my.yaml"],
+        ["glmtune recipe check"] =
+        [
+            "glmtune recipe check configs/lora-nano.yaml --data data/ads --model models/glm-nano",
+        ],
+        ["glmtune fit"] = ["glmtune fit", "glmtune fit --like glm-4-9b-0414"],
         ["glmtune plan"] = ["glmtune plan models/glm-nano configs/lora-nano.yaml --gpu-memory 24GiB"],
         ["glmtune chat"] =
         [

@@ -18,9 +18,14 @@ internal static class PlanRun
     /// <param name="gpuMemory">Bytes of each GPU; null: those of this machine's first.</param>
     /// <exception cref="InvalidDataException">The model or the recipe is wrong for such a run, or this machine has no
     /// GPU and no size is given.</exception>
-    public static MemoryFit Of(Recipe recipe, string model, int gpus = 1, long? gpuMemory = null)
+    public static MemoryFit Of(Recipe recipe, string model, int gpus = 1, long? gpuMemory = null) =>
+        Of(recipe, ModelConfig.Read(ModelReference.Resolve(model)), gpus, gpuMemory);
+
+    /// <summary>The same for a model of which only the configuration exists.</summary>
+    /// <exception cref="InvalidDataException">The recipe is wrong for such a run, or this machine has no GPU and no
+    /// size is given.</exception>
+    public static MemoryFit Of(Recipe recipe, ModelConfig config, int gpus = 1, long? gpuMemory = null)
     {
-        var config = ModelConfig.Read(ModelReference.Resolve(model));
         RecipeChecks.CheckRanks(recipe, config, gpus);
         var planned = recipe.Plan(config.HiddenSize, gpus / recipe.Training.SequenceParallelSize);
         var available = gpuMemory ?? OfThisMachine();
