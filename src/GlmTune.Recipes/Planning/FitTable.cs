@@ -27,6 +27,8 @@ internal static class FitTable
     [
         ("LoRA", "lora-24g", [Recompute, HostEmbedding]),
         ("LoRA, layer inputs in host memory", "long-128k", [HostEmbedding, HostInputs]),
+        ("LoRA over weights in 4 bits (QLoRA)", "qlora-12g", [Recompute, HostEmbedding]),
+        ("QLoRA, layer inputs in host memory", "qlora-12g", [HostEmbedding, HostInputs]),
         ("P-Tuning v2", "ptuning_v2", [Recompute, HostEmbedding]),
         ("all weights, one-byte moments", "sft-one-gpu", [Recompute]),
         ("all weights, optimizer in host memory", "sft-one-gpu", [Recompute, HostOptimizer]),
