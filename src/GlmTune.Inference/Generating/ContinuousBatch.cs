@@ -10,9 +10,9 @@ namespace GlmTune.Inference;
 /// <remarks>A pass processes one token of every row that is being answered, and prompts up to a limit of tokens, longer
 /// ones in pieces. While every row is being answered and needs only the most likely token, the next pass is queued
 /// before the results of this one are read; a row that turns out to have ended then produces one unused token. When the
-/// cache has no block left, the row that entered last goes back to waiting, and its tokens are processed again later. Of
-/// waiting rows with equal tokens, one is processed: its logits are used for the others too, and its blocks are shared.
-/// Not thread-safe.</remarks>
+/// cache has no block left, the row that entered last goes back to waiting, and its tokens are processed again later.
+/// Of waiting rows with equal tokens, one is processed: its logits are used for the others too, and its blocks are
+/// shared. Not thread-safe.</remarks>
 internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, GenerationLimits limits) : IDisposable
 {
     // Tokens for which a row waits until an equal one has been processed.

@@ -7,8 +7,8 @@ namespace GlmTune.Model.Layers;
 
 /// <summary>Keys and values of earlier tokens, in blocks of <see cref="CachedBlocks.Tokens"/> tokens. Each slot has a
 /// table of the blocks that hold its sequence; several slots may share a block.</summary>
-/// <remarks>Keys are stored rotated. The caller decides which blocks are in use; block 0 belongs to no sequence, so that
-/// empty entries of tables name a block that exists. Not thread-safe.</remarks>
+/// <remarks>Keys are stored rotated. The caller decides which blocks are in use; block 0 belongs to no sequence, so
+/// that empty entries of tables name a block that exists. Not thread-safe.</remarks>
 internal sealed class KvCache : IDisposable
 {
     // A small cache is allocated at once; a large one is resized layer by layer, and memory is returned layer by layer.

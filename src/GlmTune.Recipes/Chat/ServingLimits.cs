@@ -91,8 +91,8 @@ internal sealed record ServingLimits
                     $"No memory is left for keys and values: {ByteCount.Text(device.Free)} of "
                         + $"{ByteCount.Text(device.Total)} are free, --gpu-memory {GpuMemory} leaves "
                         + $"{ByteCount.Text(Math.Max(0, cache))} of them, and one answer needs "
-                        + $"{ByteCount.Text(least)}. Raise --gpu-memory, lower --max-batch-tokens, or use more or larger "
-                        + $"GPUs."
+                        + $"{ByteCount.Text(least)}. Raise --gpu-memory, lower --max-batch-tokens, or use more "
+                        + $"or larger GPUs."
                 )
             );
         }
