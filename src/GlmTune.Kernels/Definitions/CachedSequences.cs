@@ -7,6 +7,8 @@ namespace GlmTune.Kernels.Definitions;
 /// may mix them at no cost, in this order. The device tensors remain owned by the caller. Not thread-safe.</remarks>
 internal sealed class CachedSequences : IDisposable
 {
+    private const int UnevenFrom = 512;
+
     /// <param name="added">Which new tokens belong to which sequence; remains owned by the caller.</param>
     /// <param name="lengths">Cached tokens of each sequence, including the new ones.</param>
     /// <param name="slots">Slot of each sequence, int64 [sequences].</param>
@@ -75,11 +77,12 @@ internal sealed class CachedSequences : IDisposable
     /// <summary>All cached tokens of these sequences, one sequence after the other.</summary>
     public SequenceLayout? SeveralKeys { get; }
 
-    /// <summary>Whether some sequences are much longer than most.</summary>
+    /// <summary>Whether some sequences are much longer than most, and long enough to be divided further.</summary>
     /// <param name="longest">Length of the longest.</param>
     /// <param name="sum">Sum of all lengths.</param>
     /// <param name="count">Number of sequences.</param>
-    public static bool IsUneven(int longest, long sum, int count) => (long)longest * count > 2 * sum;
+    public static bool IsUneven(int longest, long sum, int count) =>
+        longest > UnevenFrom && (long)longest * count > 2 * sum;
 
     /// <inheritdoc/>
     public void Dispose()
