@@ -116,8 +116,8 @@ internal sealed class Parameter : IDisposable
     /// <summary>Whether the values are in fp8, so that what is multiplied by them is wanted in fp8 too.</summary>
     public bool IsFp8 => quantized is Fp8Weight;
 
-    /// <summary>The values in the type that layers compute in, dequantized if they are quantized; not owned by the caller,
-    /// and valid until two other weights have been dequantized.</summary>
+    /// <summary>The values in the type that layers compute in, dequantized if they are quantized; not owned by the
+    /// caller, and valid until two other weights have been dequantized.</summary>
     /// <exception cref="InvalidOperationException">No values are in memory.</exception>
     public Tensor Dense => quantized?.Dense ?? Value;
 
