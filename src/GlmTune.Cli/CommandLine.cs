@@ -128,6 +128,7 @@ internal static class CommandLine
             CheckpointCommand.Create(screen),
             SampleCommand.Create(screen),
             DoctorCommand.Create(screen),
+            SetupCommand.Create(screen),
             CompletionCommand.Create(screen),
         };
         foreach (var option in root.Options)

@@ -14,7 +14,7 @@ namespace GlmTune.Cli.Diagnosis;
 internal static class LibraryFindings
 {
     private const string CudaAdvice =
-        "Install PyTorch 2.10 or newer with CUDA (pip install torch), or run `glmtune setup libtorch cu128`.";
+        "Install PyTorch 2.10 or newer with CUDA in the active environment of Python (pip install torch).";
 
     /// <summary>Looks at all of them; loads libtorch.</summary>
     public static IEnumerable<Finding> All()

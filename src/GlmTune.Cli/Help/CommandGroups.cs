@@ -12,7 +12,7 @@ internal static class CommandGroups
         ("Evaluate:", ["eval", "metrics"]),
         ("Data and models:", ["data", "tokenize", "model", "forward"]),
         ("Measure:", ["bench", "stress"]),
-        ("Set up:", ["sample", "doctor", "completion"]),
+        ("Set up:", ["sample", "doctor", "setup", "completion"]),
     ];
 
     /// <summary>The groups of a command's subcommands: headings, and names in their order.</summary>

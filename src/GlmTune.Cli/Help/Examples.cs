@@ -13,6 +13,7 @@ internal static class Examples
         ],
         ["glmtune sample"] = ["glmtune sample", "glmtune sample ."],
         ["glmtune doctor"] = ["glmtune doctor", "glmtune doctor --json"],
+        ["glmtune setup libtorch"] = ["glmtune setup libtorch", "glmtune setup libtorch --source packages"],
         ["glmtune completion"] = ["glmtune completion bash"],
         ["glmtune train"] =
         [
