@@ -12,8 +12,8 @@ namespace GlmTune.Recipes;
 /// are trained.</remarks>
 public sealed record Recipe
 {
-    /// <summary>Which data files are read, and how rows are tokenized.</summary>
-    public required DataOptions Data { get; init; }
+    /// <summary>Which data files are read, and how rows are tokenized. Default: <c>train.jsonl</c> alone.</summary>
+    public DataOptions Data { get; init; } = new() { TrainFile = "train.jsonl" };
 
     /// <summary>Batch sizes, length of the run, logging, evaluation and saving.</summary>
     public TrainingOptions Training { get; init; } = new();

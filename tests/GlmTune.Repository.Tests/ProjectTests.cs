@@ -6,9 +6,12 @@ namespace GlmTune.Repository.Tests;
 /// <summary>The solution holds every project, and projects refer to each other as the map says.</summary>
 public sealed partial class ProjectTests
 {
+    // The samples use the packages and have a solution of their own.
     private static readonly string[] Projects =
     [
-        .. Checkout.Files.Where(file => file.EndsWith(".csproj", StringComparison.Ordinal)),
+        .. Checkout.Files.Where(file =>
+            file.EndsWith(".csproj", StringComparison.Ordinal) && !file.StartsWith("samples/", StringComparison.Ordinal)
+        ),
     ];
 
     [Fact]
@@ -34,6 +37,32 @@ public sealed partial class ProjectTests
                     reference => reference.Attribute("Version") is not null
                 )
         );
+
+    [Fact]
+    public void Samples_and_messages_name_the_versions_of_the_packages()
+    {
+        var samples = Checkout.Text("samples/Directory.Build.props");
+        var own = XDocument.Parse(Checkout.Text("Directory.Build.props")).Descendants("Version").Single().Value;
+        Assert.Contains($">{own}</GlmTuneVersion>", samples, StringComparison.Ordinal);
+        Assert.All(
+            XDocument
+                .Parse(Checkout.Text("Directory.Packages.props"))
+                .Descendants("PackageVersion")
+                .Where(package =>
+                    package.Attribute("Include")!.Value.StartsWith("libtorch-cpu", StringComparison.Ordinal)
+                ),
+            package =>
+            {
+                var (name, version) = (package.Attribute("Include")!.Value, package.Attribute("Version")!.Value);
+                Assert.Contains($"\"{name}\" Version=\"{version}\"", samples, StringComparison.Ordinal);
+                Assert.Contains(
+                    $"PackageVersion = \"{version}\"",
+                    Checkout.Text("src/GlmTune.Kernels/Native/NativeRuntime.cs"),
+                    StringComparison.Ordinal
+                );
+            }
+        );
+    }
 
     [Fact]
     public void No_package_is_a_prerelease() =>

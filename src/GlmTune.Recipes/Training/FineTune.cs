@@ -80,13 +80,16 @@ public sealed class FineTune
         ArgumentException.ThrowIfNullOrWhiteSpace(model);
         return Task.Factory.StartNew(
             () =>
-                RunLogger.Of(
+            {
+                NativeRuntime.Load();
+                return RunLogger.Of(
                     recipe,
                     model,
                     dataFolder,
                     new ProgressReporter(reporter, progress),
                     recorded => Run(recipe, dataFolder, model, resume, recorded, cancellationToken)
-                ),
+                );
+            },
             CancellationToken.None,
             TaskCreationOptions.LongRunning,
             TaskScheduler.Default
