@@ -41,27 +41,28 @@ public sealed partial class ProjectTests
     [Fact]
     public void Samples_and_messages_name_the_versions_of_the_packages()
     {
-        var samples = Checkout.Text("samples/Directory.Build.props");
+        var samples = XDocument.Parse(Checkout.Text("samples/Directory.Build.props"));
         var own = XDocument.Parse(Checkout.Text("Directory.Build.props")).Descendants("Version").Single().Value;
-        Assert.Contains($">{own}</GlmTuneVersion>", samples, StringComparison.Ordinal);
+        Assert.Equal(own, samples.Descendants("GlmTuneVersion").Single().Value);
+        var named = Versions(samples, "PackageReference");
+        Assert.NotEmpty(named);
+        Assert.Equal(Versions(XDocument.Parse(Checkout.Text("Directory.Packages.props")), "PackageVersion"), named);
+        var runtime = Checkout.Text("src/GlmTune.Kernels/Native/NativeRuntime.cs");
         Assert.All(
-            XDocument
-                .Parse(Checkout.Text("Directory.Packages.props"))
-                .Descendants("PackageVersion")
-                .Where(package =>
-                    package.Attribute("Include")!.Value.StartsWith("libtorch-cpu", StringComparison.Ordinal)
-                ),
+            named,
             package =>
             {
-                var (name, version) = (package.Attribute("Include")!.Value, package.Attribute("Version")!.Value);
-                Assert.Contains($"\"{name}\" Version=\"{version}\"", samples, StringComparison.Ordinal);
-                Assert.Contains(
-                    $"PackageVersion = \"{version}\"",
-                    Checkout.Text("src/GlmTune.Kernels/Native/NativeRuntime.cs"),
-                    StringComparison.Ordinal
-                );
+                Assert.Contains($"\"{package.Name}\"", runtime, StringComparison.Ordinal);
+                Assert.Contains($"PackageVersion = \"{package.Version}\"", runtime, StringComparison.Ordinal);
             }
         );
+
+        static (string Name, string Version)[] Versions(XDocument file, string element) =>
+            [
+                .. file.Descendants(element)
+                    .Select(package => (package.Attribute("Include")!.Value, package.Attribute("Version")!.Value))
+                    .Where(package => package.Item1.StartsWith("libtorch-cpu-", StringComparison.Ordinal)),
+            ];
     }
 
     [Fact]
