@@ -85,4 +85,4 @@ internal sealed class LibtorchSearch(
 /// <param name="Origin">How it was found, such as <c>VIRTUAL_ENV</c>.</param>
 /// <param name="Version">Its release; null if no file beside it says.</param>
 /// <param name="HasCuda">Whether it has libraries for CUDA.</param>
-public sealed record LibtorchPlace(string Folder, string Origin, Version? Version, bool HasCuda);
+internal sealed record LibtorchPlace(string Folder, string Origin, Version? Version, bool HasCuda);

@@ -11,7 +11,7 @@ namespace GlmTune.Kernels.Native;
 /// loaded. With an NVIDIA driver, those with CUDA are preferred; then the one beside the program, then the newest.
 /// Call <see cref="Load"/> before the first use of TorchSharp. Thread-safe; the first call determines the library for
 /// the process.</remarks>
-public static class NativeRuntime
+internal static class NativeRuntime
 {
     // The version that TorchSharp is built for.
     internal const string PackageVersion = "2.10.0";
@@ -252,7 +252,7 @@ public static class NativeRuntime
 /// <param name="Cuda">Whether they include CUDA.</param>
 /// <param name="Patched">Whether TorchSharp's bridge is the patched copy that older libstdc++ versions need.</param>
 /// <param name="PassedOver">Installations that were preferred but cannot be used, each with the reason.</param>
-public sealed record LoadedRuntime(string Folder, bool Cuda, bool Patched, IReadOnlyList<string> PassedOver)
+internal sealed record LoadedRuntime(string Folder, bool Cuda, bool Patched, IReadOnlyList<string> PassedOver)
 {
     /// <summary>How the folder was found, such as <c>beside the program</c>.</summary>
     public string Origin { get; init; } = "";
