@@ -195,14 +195,41 @@ internal static class TrainBenchmark
     /// <param name="options">The settings.</param>
     /// <param name="ranks">The ranks; null: a single rank.</param>
     public static TrainBenchmarkResult Run(TrainBenchmarkOptions options, ICollectives? ranks = null) =>
-        RankResources.Use(ranks, owned => Run(options, ranks, owned));
+        RankResources.Use(ranks, owned => RunOrAdvise(options, ranks, owned));
+
+    private static TrainBenchmarkResult RunOrAdvise(
+        TrainBenchmarkOptions options,
+        ICollectives? ranks,
+        RankResources owned
+    )
+    {
+        try
+        {
+            return Run(options, ranks, owned);
+        }
+        catch (Exception error) when (AllocationFailure.Find(error) is { } failure)
+        {
+            var (config, type) = Shape(options, ranks?.Device ?? NativeRuntime.DefaultDevice());
+            var demand = Demand(options, config, type, ranks?.WorldSize ?? 1);
+            var fit = MemoryFit.Of(demand, long.MaxValue, "");
+            throw new MemoryExhaustedException(failure, fit.AdviceAfterFailure(change => change.BenchOption), error);
+        }
+    }
+
+    private static (ModelConfig Config, ScalarType Type) Shape(TrainBenchmarkOptions options, Device device) =>
+        (
+            options.Config with
+            {
+                LayerCount = options.Layers ?? options.Config.LayerCount,
+            },
+            device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32
+        );
 
     private static TrainBenchmarkResult Run(TrainBenchmarkOptions options, ICollectives? ranks, RankResources owned)
     {
         NativeRuntime.Load();
         var device = ranks?.Device ?? NativeRuntime.DefaultDevice();
-        var type = device.type == DeviceType.CUDA ? ScalarType.BFloat16 : ScalarType.Float32;
-        var config = options.Config with { LayerCount = options.Layers ?? options.Config.LayerCount };
+        var (config, type) = Shape(options, device);
         var rate = options.LoraRank > 0 || options.VirtualTokens > 0 ? 5e-4 : 1e-5;
         RequireMemory(options, config, type, device, ranks?.WorldSize ?? 1);
         using var peak = new PeakMemory(device);
@@ -399,7 +426,12 @@ internal static class TrainBenchmark
         // The driver answers once libtorch has opened the device.
         empty(1, device: device).Dispose();
         MemoryFit
-            .Of(Demand(options, config, type, ranks), DeviceMemory.Of(device)!.Value.Free, $"{device}")
+            .Of(
+                Demand(options, config, type, ranks),
+                DeviceMemory.Of(device)!.Value.Free,
+                $"{device}",
+                HostMemory.Total / ranks
+            )
             .Require(change => change.BenchOption);
     }
 

@@ -49,7 +49,7 @@ internal static class PlanCommand
             }
             else
             {
-                Write(screen.Lines, found, plan, fits, changes);
+                Write(screen, found, plan, fits, changes);
             }
 
             return fits ? ExitCode.Done : ExitCode.Users;
@@ -87,6 +87,7 @@ internal static class PlanCommand
                 found.Demand.Tokens,
                 plan.DeviceBytes,
                 plan.HostBytes,
+                HostMemory = found.HostAvailable,
                 plan.Device,
                 plan.Host,
                 Recomputed = plan.Recomputed.Describe(),
@@ -98,13 +99,14 @@ internal static class PlanCommand
         );
 
     private static void Write(
-        TextWriter output,
+        Screen screen,
         MemoryFit found,
         MemoryPlan plan,
         bool fits,
         IReadOnlyList<MemoryChange> changes
     )
     {
+        var output = screen.Lines;
         var demand = found.Demand;
         output.WriteLine(
             string.Create(
@@ -120,12 +122,18 @@ internal static class PlanCommand
 
         Part("each GPU", plan.Device);
         Part("host memory of each rank", plan.Host);
+        if (plan.HostBytes > 0 && found.HostAvailable is { } host)
+        {
+            output.WriteLine($"this machine has {ByteCount.Text(host)} of host memory for each rank");
+        }
+
         output.WriteLine(
             fits
                 ? $"It fits, and leaves {ByteCount.Text(found.Available - plan.DeviceBytes)} of "
                     + $"{ByteCount.Text(found.Available)} free."
-                : $"It does not fit: {ByteCount.Text(plan.DeviceBytes - found.Available)} more than "
-                    + $"{ByteCount.Text(found.Available)}. {found.Advice(change => $"{change}")}"
+            : plan.DeviceBytes <= found.Available ? found.Refusal(change => $"{change}")
+            : $"It does not fit: {ByteCount.Text(plan.DeviceBytes - found.Available)} more than "
+                + $"{ByteCount.Text(found.Available)}. {found.Advice(change => $"{change}")}"
         );
 
         void Part(string title, IReadOnlyList<MemoryPart> parts)
@@ -138,7 +146,12 @@ internal static class PlanCommand
             output.WriteLine($"{title}:");
             foreach (var part in parts.Append(new MemoryPart("in all", parts.Sum(part => part.Bytes))))
             {
-                output.WriteLine($"  {part.Name, -40}{ByteCount.Text(part.Bytes), 12}");
+                // A translation is as wide as its characters are, so that columns would not line up.
+                output.WriteLine(
+                    screen.Catalogue is null
+                        ? $"  {part.Name, -40}{ByteCount.Text(part.Bytes), 12}"
+                        : "  " + screen.Translated($"{part.Name} {ByteCount.Text(part.Bytes)}")
+                );
             }
         }
     }

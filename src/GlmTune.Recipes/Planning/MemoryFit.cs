@@ -16,10 +16,13 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
     private const double Tolerance = 0.03;
 
     /// <summary>Whether it fits.</summary>
-    public bool Fits => Plan.DeviceBytes <= Available;
+    public bool Fits => FitsDevice(Plan) && FitsHost(Plan);
 
     /// <summary>Whether it cannot fit, the prediction's error considered.</summary>
-    public bool IsImpossible => Plan.DeviceBytes * (1 - Tolerance) > Available;
+    public bool IsImpossible => Plan.DeviceBytes * (1 - Tolerance) > Available || !FitsHost(Plan);
+
+    /// <summary>Bytes of host memory for each rank; null: not known, and nothing is compared with it.</summary>
+    public long? HostAvailable { get; private init; }
 
     /// <summary>Settings that make it fit, the cheapest in speed first and none of them needless; empty: it fits, or no
     /// setting makes it.</summary>
@@ -32,10 +35,11 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
     /// <param name="demand">What is trained, and how.</param>
     /// <param name="available">Bytes of each device.</param>
     /// <param name="where">What messages call the device, such as <c>cuda:0</c>.</param>
+    /// <param name="host">Bytes of host memory for each rank; null: not known.</param>
     /// <exception cref="InvalidDataException">The adapter does not fit the model.</exception>
-    public static MemoryFit Of(MemoryDemand demand, long available, string where)
+    public static MemoryFit Of(MemoryDemand demand, long available, string where, long? host = null)
     {
-        var fit = new MemoryFit(demand, MemoryPlan.For(demand, available), available, where);
+        var fit = new MemoryFit(demand, MemoryPlan.For(demand, available), available, where) { HostAvailable = host };
         if (fit.Fits)
         {
             return fit;
@@ -46,7 +50,11 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
         {
             chosen.RemoveAll(other => other.Kind == change.Kind);
             chosen.Add(change);
-            if (With(demand, chosen, available).DeviceBytes <= available)
+            if (!fit.FitsHost(With(demand, chosen, available)))
+            {
+                chosen.Remove(change);
+            }
+            else if (fit.FitsDevice(With(demand, chosen, available)))
             {
                 Prune(demand, chosen, available);
                 return fit with { Changes = chosen, Changed = With(demand, chosen, available) };
@@ -146,6 +154,21 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
     /// <summary>Why it does not fit, and what to change; sentences.</summary>
     /// <param name="named">How a change is called.</param>
     public string Refusal(Func<MemoryChange, string> named) =>
+        FitsHost(Plan) ? DeviceRefusal(named) : HostRefusal(named);
+
+    private bool FitsDevice(MemoryPlan plan) => plan.DeviceBytes <= Available;
+
+    private bool FitsHost(MemoryPlan plan) => HostAvailable is not { } host || plan.HostBytes <= host;
+
+    private string HostRefusal(Func<MemoryChange, string> named)
+    {
+        var refusal =
+            $"The run does not fit into host memory: it needs {ByteCount.Text(Plan.HostBytes)} there on each rank; this "
+            + $"machine has {ByteCount.Text(HostAvailable!.Value)} for each. Offload less, or use shorter rows.";
+        return FitsDevice(Plan) ? refusal : $"{refusal} {DeviceRefusal(named)}";
+    }
+
+    private string DeviceRefusal(Func<MemoryChange, string> named) =>
         $"The run does not fit: training {(Demand.TrainsAdapter ? "the adapter" : "all weights")} needs {Plan} on each "
         + $"rank; {ByteCount.Text(Available)} are available on {Where}. {Advice(named)}";
 
@@ -164,9 +187,13 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
 
     /// <summary>Advice after memory ran out although the plan fitted: the plan, and the settings that need less, the
     /// cheapest first; sentences.</summary>
-    public string AdviceAfterFailure()
+    /// <param name="named">How a change is called; null: as a recipe has it.</param>
+    public string AdviceAfterFailure(Func<MemoryChange, string>? named = null)
     {
-        var less = MemoryChange.Possible(Demand).DistinctBy(change => change.Kind).Select(change => $"{change}");
+        var less = MemoryChange
+            .Possible(Demand)
+            .DistinctBy(change => change.Kind)
+            .Select(change => named?.Invoke(change) ?? $"{change}");
         return $"Planned were {Plan}. To need less: {string.Join("; or ", less.Concat(OtherWays()))}.";
     }
 

@@ -42,7 +42,8 @@ internal static class PlanRun
                 WithContext = true,
             },
             available,
-            gpuMemory is null ? "this machine's GPU" : $"a GPU of {ByteCount.Text(available)}"
+            gpuMemory is null ? "this machine's GPU" : $"a GPU of {ByteCount.Text(available)}",
+            gpuMemory is null ? HostMemory.Total / gpus : null
         );
     }
 

@@ -323,7 +323,8 @@ internal sealed class RunSetup
                     Data.Longest
                 ),
                 available,
-                $"{collectives.Device}"
+                $"{collectives.Device}",
+                HostMemory.Total / Math.Min(Ranks.Count, Math.Max(1, cuda.device_count()))
             );
         Memory = Ranks.RunOnAllOrFail(() => Fit(plan));
         if (Recipe.Training.Fit && Memory.Changes.Count > 0)

@@ -75,6 +75,10 @@ public sealed class MeasuredMemoryTests
         ["LoRA 8 × 1024, nothing recomputed, H200"] = (Lora with { Tokens = 8192 }, 51_029),
         ["LoRA 1 × 16384, all recomputed"] = (Recomputed(Lora with { Tokens = 16_384 }), 27_559),
         ["LoRA 1 × 32768, all recomputed"] = (Recomputed(Untiled(32_768)), 36_369),
+        ["LoRA 1 × 131072, inputs on the host"] = (
+            Recomputed(Lora with { Tokens = 131_072, OffloadActivations = true }),
+            33_717
+        ),
         ["prefix 512, 4 × 256, all recomputed, H200"] = (Recomputed(Prefix(512, 1024)), 19_611),
         ["LoRA 8 × 1024, fp8, all recomputed"] = (
             Recomputed(Lora with { Tokens = 8192, Frozen = FrozenType.Fp8 }),

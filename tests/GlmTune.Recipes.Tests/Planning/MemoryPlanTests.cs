@@ -231,6 +231,32 @@ public sealed class MemoryPlanTests
     }
 
     [Fact]
+    public void Offloads_are_compared_with_host_memory()
+    {
+        var demanded = Demand("lora.yaml", new ShardingOptions(), 1) with
+        {
+            Tokens = 131_072,
+            LongestSequence = 131_072,
+            MinTokens = null,
+        };
+        var rich = MemoryFit.Of(demanded, 40 * Gib, "cuda:0", host: 64 * Gib);
+        Assert.Contains(rich.Changes, change => change.Kind == MemoryChangeKind.OffloadActivations);
+        Assert.Equal(40 * Gib, rich.Changed!.HostBytes);
+        // 40 GiB of inputs do not go there.
+        var poor = MemoryFit.Of(demanded, 40 * Gib, "cuda:0", host: 32 * Gib);
+        Assert.DoesNotContain(poor.Changes, change => change.Kind == MemoryChangeKind.OffloadActivations);
+        var asked = MemoryFit.Of(
+            rich.Changes.Aggregate(demanded, (demand, change) => change.Apply(demand)),
+            40 * Gib,
+            "cuda:0",
+            host: 32 * Gib
+        );
+        Assert.False(asked.Fits);
+        var error = Assert.Throws<InvalidDataException>(() => asked.Require(change => $"{change}")).Message;
+        Assert.Contains("needs 40 GiB there on each rank; this machine has 32 GiB", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Fewer_rows_at_a_time_become_more_micro_batches()
     {
         var recipe = Recipe("lora.yaml", "training_args.packing=false", "training_args.per_device_train_batch_size=64");
