@@ -63,8 +63,8 @@ internal sealed class LlamaModel : IDisposable
     {
         using var context = NewContext(prompt.Length + count, null);
         List<int> answer = [];
-        var ids = prompt;
-        for (var position = 0; answer.Count < count; )
+        var (ids, position) = (prompt, 0);
+        while (answer.Count < count)
         {
             var logits = Decode(context, ids, position, all: false)[0];
             position += ids.Length;

@@ -87,23 +87,9 @@ internal static class GgufEncoder
     private static Encoding EncodingOf(GgufType type) =>
         type switch
         {
-            GgufType.F32 => (values, bytes) => MemoryMarshal.AsBytes(values).CopyTo(bytes),
-            GgufType.F16 => static (values, bytes) =>
-            {
-                var halves = MemoryMarshal.Cast<byte, Half>(bytes);
-                for (var i = 0; i < values.Length; i++)
-                {
-                    halves[i] = (Half)values[i];
-                }
-            },
-            GgufType.BF16 => static (values, bytes) =>
-            {
-                var halves = MemoryMarshal.Cast<byte, ushort>(bytes);
-                for (var i = 0; i < values.Length; i++)
-                {
-                    halves[i] = ToBFloat16(values[i]);
-                }
-            },
+            GgufType.F32 => CopySingles,
+            GgufType.F16 => ToHalves,
+            GgufType.BF16 => ToBFloat16s,
             GgufType.Q4_0 => Each(type, ScaledBlocks.EncodeQ4),
             GgufType.Q5_0 => Each(type, ScaledBlocks.EncodeQ5),
             GgufType.Q8_0 => Each(type, ScaledBlocks.EncodeQ8),
@@ -122,6 +108,27 @@ internal static class GgufEncoder
                 block(values.Slice(i * length, length), bytes.Slice(i * size, size));
             }
         };
+    }
+
+    private static void CopySingles(ReadOnlySpan<float> values, Span<byte> bytes) =>
+        MemoryMarshal.AsBytes(values).CopyTo(bytes);
+
+    private static void ToHalves(ReadOnlySpan<float> values, Span<byte> bytes)
+    {
+        var halves = MemoryMarshal.Cast<byte, Half>(bytes);
+        for (var i = 0; i < values.Length; i++)
+        {
+            halves[i] = (Half)values[i];
+        }
+    }
+
+    private static void ToBFloat16s(ReadOnlySpan<float> values, Span<byte> bytes)
+    {
+        var halves = MemoryMarshal.Cast<byte, ushort>(bytes);
+        for (var i = 0; i < values.Length; i++)
+        {
+            halves[i] = ToBFloat16(values[i]);
+        }
     }
 
     // Rounds to nearest, ties to even; the values are finite.

@@ -74,17 +74,14 @@ internal sealed class GgufMetadata
             throw new ArgumentException($"The metadata already has '{key}'.", nameof(key));
         }
 
-        entries.Add(
-            (
-                key,
-                file =>
-                {
-                    Write(file, key);
-                    file.Write((uint)kind);
-                    write(file);
-                }
-            )
-        );
+        void WriteEntry(BinaryWriter file)
+        {
+            Write(file, key);
+            file.Write((uint)kind);
+            write(file);
+        }
+
+        entries.Add((key, WriteEntry));
     }
 
     private enum Kind : uint
