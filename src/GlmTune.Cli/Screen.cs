@@ -25,6 +25,10 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
     /// <summary>Whether input is typed at a terminal.</summary>
     public bool InputIsTyped { get; init; }
 
+    /// <summary>Reads lines with editing and history after a prompt; null where input is not typed at a
+    /// terminal.</summary>
+    public LineEditor? Editor { get; init; }
+
     /// <summary>Columns of the terminal; unlimited elsewhere.</summary>
     public int Width { get; init; } = int.MaxValue;
 
@@ -88,6 +92,14 @@ internal sealed record Screen(TextReader Input, TextWriter Output, TextWriter Er
             HasColor = isTerminal && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")),
             InputIsTyped = isTyped,
             Width = isTerminal && isTyped && System.Console.WindowWidth is > 0 and var width ? width : int.MaxValue,
+            Editor =
+                isTerminal && isTyped
+                    ? new LineEditor(
+                        () => System.Console.ReadKey(intercept: true),
+                        System.Console.Out,
+                        () => System.Console.WindowWidth
+                    )
+                    : null,
             Catalogue = MessageLanguage.Of(Environment.GetEnvironmentVariable),
         };
     }

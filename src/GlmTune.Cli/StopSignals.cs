@@ -93,6 +93,11 @@ internal sealed class StopSignals : IDisposable
         }
 
         signal.Cancel = true;
+        if (signal.Signal == PosixSignal.SIGINT && AnswerInterrupt.TryStop())
+        {
+            return;
+        }
+
         if (signal.Signal == PosixSignal.SIGINT && !isRank)
         {
             if (interrupted is { } first && clock.GetElapsedTime(first) > OnePress)

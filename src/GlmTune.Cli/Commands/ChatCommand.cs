@@ -167,16 +167,26 @@ internal static class ChatCommand
     internal static async Task TalkAsync(Screen screen, ChatSession session, CancellationToken stop)
     {
         var pending = new Queue<ToolCall>();
+        var commands = new SlashCommands(screen, session);
+        if (screen.InputIsTyped)
+        {
+            screen.Lines.WriteLine("/help lists the commands; Ctrl-C stops an answer.");
+        }
+
         while (true)
         {
             var call = pending.TryDequeue(out var called) ? called : null;
-            if (screen.InputIsTyped)
+            var prompt = screen.Translated(call is null ? "You: " : $"Result of {TerminalText.Visible(call.Name)}: ");
+            if (screen.InputIsTyped && screen.Editor is null)
             {
-                screen.Lines.Write(call is null ? "You: " : $"Result of {TerminalText.Visible(call.Name)}: ");
+                screen.Output.Write(prompt);
             }
 
             // A read cannot be cancelled, but it can be abandoned: its thread does not keep the process alive.
-            var line = await Task.Run(screen.Input.ReadLine, CancellationToken.None)
+            var line = await Task.Run(
+                    () => screen.Editor is { } editor ? editor.Read(prompt) : screen.Input.ReadLine(),
+                    CancellationToken.None
+                )
                 .WaitAsync(stop)
                 .ConfigureAwait(false);
             if (line is null || line.Trim().ToUpperInvariant() is "EXIT" or "QUIT")
@@ -189,14 +199,34 @@ internal static class ChatCommand
                 continue;
             }
 
+            if (call is null && commands.TryRun(line))
+            {
+                if (commands.Ends)
+                {
+                    return;
+                }
+
+                continue;
+            }
+
             if (screen.InputIsTyped)
             {
                 screen.Lines.Write("GLM-4: ");
             }
 
-            if (await AnswerAsync().ConfigureAwait(false))
+            using var interrupt = new AnswerInterrupt(stop);
+
+            try
             {
-                pending = new Queue<ToolCall>(session.LastAnswer!.Calls);
+                if (await AnswerAsync().ConfigureAwait(false))
+                {
+                    pending = new Queue<ToolCall>(session.LastAnswer!.Calls);
+                }
+            }
+            catch (OperationCanceledException) when (!stop.IsCancellationRequested)
+            {
+                screen.Lines.WriteLine(" [stopped]");
+                pending.Clear();
             }
 
             Task<bool> AnswerAsync() =>
@@ -205,7 +235,9 @@ internal static class ChatCommand
                     () =>
                         ShowAsync(
                             screen.Output,
-                            call is null ? session.AskAsync(line, stop) : session.ObserveAsync(line, stop),
+                            call is null
+                                ? session.AskAsync(line, interrupt.Token)
+                                : session.ObserveAsync(line, interrupt.Token),
                             () => session.LastAnswer!.Calls
                         ),
                     session.DropOldest,

@@ -90,7 +90,7 @@ internal static class TrainCommand
                         screen.IsTerminal && ranks.WorldSize == 1
                             ? TrainingBar.Show(screen, Run)
                             : Run(new RunLines(screen.Lines.WriteLine, screen.Error.WriteLine));
-                    return Finish(isFirst ? screen.Lines : TextWriter.Null, result);
+                    return Finish(isFirst ? screen.Lines : TextWriter.Null, result, recipe.Training.OutputFolder);
                 }
 
                 // Training blocks, so it gets its own thread, and the one that receives signals stays free.
@@ -109,7 +109,7 @@ internal static class TrainCommand
         return command;
     }
 
-    private static int Finish(TextWriter output, FineTuneResult result)
+    private static int Finish(TextWriter output, FineTuneResult result, string folder)
     {
         output.WriteLine(
             string.Create(
@@ -120,6 +120,12 @@ internal static class TrainCommand
                     + $"{(result.Checkpoint is null ? "nothing was saved" : $"last checkpoint {result.Checkpoint}")}"
             )
         );
+        if (result.Checkpoint is { } checkpoint)
+        {
+            output.WriteLine($"next: glmtune chat {checkpoint}");
+            output.WriteLine($"      glmtune board {folder}");
+        }
+
         return result.Stopped ? ExitCode.Stopped : ExitCode.Done;
     }
 }

@@ -67,29 +67,46 @@ internal class RunLines(Action<string> line, Action<string> remark) : IFineTuneR
 
     public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values) => Values(atStep, values, "");
 
-    public void Tested(IReadOnlyDictionary<string, double> values) => line($"test file  {Scores(values)}");
+    public void Tested(IReadOnlyDictionary<string, double> values) =>
+        line(Fit([("file", "test file"), .. Scores(values)]));
 
     public void Saved(string folder) => line($"saved {folder}");
 
+    /// <summary>The line of a log entry.</summary>
+    /// <param name="parts">What it says, in order, with the names of the values.</param>
+    protected virtual string Fit(IReadOnlyList<(string Name, string Text)> parts) =>
+        string.Join("  ", parts.Select(part => part.Text));
+
     private void Values(long atStep, IReadOnlyDictionary<string, double> values, string pace)
     {
-        var epoch =
-            values.ContainsKey("epoch") || Last is null
-                ? ""
-                : string.Create(CultureInfo.InvariantCulture, $"  epoch {Last.Epoch:F2}");
-        line($"step {atStep}/{Start!.TotalSteps}  {Scores(values)}{epoch}{(pace.Length > 0 ? $"  {pace}" : "")}");
+        List<(string Name, string Text)> parts = [("step", $"step {atStep}/{Start!.TotalSteps}"), .. Scores(values)];
+        if (!values.ContainsKey("epoch") && Last is not null)
+        {
+            parts.Add(("epoch", string.Create(CultureInfo.InvariantCulture, $"epoch {Last.Epoch:F2}")));
+        }
+
+        if (pace.Length > 0)
+        {
+            parts.Add(("pace", pace));
+        }
+
+        line(Fit(parts));
     }
 
-    private static string Scores(IReadOnlyDictionary<string, double> values)
+    private static IEnumerable<(string Name, string Text)> Scores(IReadOnlyDictionary<string, double> values)
     {
-        var parts = values
+        foreach (var (name, value) in values.Where(value => PartOfMemory(value.Key) is null))
+        {
+            yield return (name, $"{name} {Number(name, value)}");
+        }
+
+        var memory = values
             .Where(value => PartOfMemory(value.Key) is not null)
             .Select(value => $"{PartOfMemory(value.Key)} {value.Value.ToString("0.##", CultureInfo.InvariantCulture)}");
-        var rest = values
-            .Where(value => PartOfMemory(value.Key) is null)
-            .Select(value => $"{value.Key} {Number(value.Key, value.Value)}")
-            .Append(string.Join(", ", parts) is { Length: > 0 } memory ? $"({memory})" : "");
-        return string.Join("  ", rest.Where(text => text.Length > 0));
+        if (string.Join(", ", memory) is { Length: > 0 } text)
+        {
+            yield return ("memory", $"({text})");
+        }
     }
 
     // memory_weights_gib: weights.
