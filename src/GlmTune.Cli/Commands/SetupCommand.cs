@@ -40,7 +40,7 @@ internal static class SetupCommand
                 );
                 if (Directory.Exists(target))
                 {
-                    screen.Lines.WriteLine($"{target}: is there already");
+                    screen.Lines.WriteLine($"{target}: already exists");
                     return;
                 }
 

@@ -11,7 +11,7 @@ namespace GlmTune.Cli.Setup;
 internal sealed class LibtorchFetch(HttpClient client, Action<long, long?>? progress = null)
 {
     /// <summary>The source unless another is named.</summary>
-    public const string NuGetOrg = "https://api.nuget.org/v3/index.json";
+    public const string NuGetOrg = "https://api.nuget.org" + "/v3/index.json";
 
     // The list of a source's addresses is some kilobytes long, the packages have 120 MB at most.
     private const int MaxIndexBytes = 1 << 20;
