@@ -22,7 +22,7 @@ public sealed record OptimizerOptions
     public double WeightDecay { get; init; }
 
     /// <summary>How many bytes the optimizer's state takes. Default: full precision.</summary>
-    internal StateOptions State { get; init; } = new();
+    public StateOptions State { get; init; } = new();
 
     /// <summary>Maximum global gradient norm; larger gradients are scaled down. 0 disables clipping (the norm is still
     /// reported). Default: 1.</summary>

@@ -3,7 +3,7 @@ namespace GlmTune.Training.Optimization;
 /// <summary>How many bytes optimizer state takes. Both settings apply to matrices; biases and norm weights, which take
 /// little, keep float32 state and master weights.</summary>
 /// <remarks>Immutable.</remarks>
-internal sealed record StateOptions
+public sealed record StateOptions
 {
     /// <summary>Type of AdamW's two moments. Default: <see cref="StateType.Float32"/>.</summary>
     public StateType Moments { get; init; }
