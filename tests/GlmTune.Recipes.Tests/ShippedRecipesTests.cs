@@ -23,7 +23,10 @@ public sealed class ShippedRecipesTests : IDisposable
 
     [Theory]
     [InlineData("lora-24g", 24, 1), InlineData("long-128k", 40, 1), InlineData("sft-one-gpu", 80, 1)]
-    [InlineData("qlora-12g", 12, 1), InlineData("lora", 24, 1), InlineData("ptuning_v2", 24, 1), InlineData("sft", 80, 8)]
+    [InlineData("qlora-12g", 12, 1)]
+    [InlineData("lora", 24, 1)]
+    [InlineData("ptuning_v2", 24, 1)]
+    [InlineData("sft", 80, 8)]
     public void A_recipe_fits_the_card_that_it_is_for(string name, int gigabytes, int gpus)
     {
         var copy = ShippedRecipes.Copy(ShippedRecipes.Named(name), folder.At("copy.yaml"));

@@ -163,8 +163,8 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
     private string HostRefusal(Func<MemoryChange, string> named)
     {
         var refusal =
-            $"The run does not fit into host memory: it needs {ByteCount.Text(Plan.HostBytes)} there on each rank; this "
-            + $"machine has {ByteCount.Text(HostAvailable!.Value)} for each. Offload less, or use shorter rows.";
+            $"The run does not fit into host memory: it needs {ByteCount.Text(Plan.HostBytes)} there on each rank; "
+            + $"this machine has {ByteCount.Text(HostAvailable!.Value)} for each. Offload less, or use shorter rows.";
         return FitsDevice(Plan) ? refusal : $"{refusal} {DeviceRefusal(named)}";
     }
 

@@ -70,8 +70,8 @@ internal static class ShardUpdate
         }
     }
 
-    /// <summary>The random numbers of a parameter's elements from <paramref name="start"/> on: they depend neither on how
-    /// parameters are grouped nor on how they are divided.</summary>
+    /// <summary>The random numbers of a parameter's elements from <paramref name="start"/> on: they depend neither on
+    /// how parameters are grouped nor on how they are divided.</summary>
     public static Rounding RoundingOf(Parameter parameter, MaskSeed seed, long start) =>
         new(seed, Rounding.SaltOf(parameter.Name), start);
 

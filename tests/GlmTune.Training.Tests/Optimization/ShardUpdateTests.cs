@@ -33,8 +33,8 @@ public class ShardUpdateTests
         for (var step = 1; step <= steps; step++)
         {
             using var inner = NewDisposeScope();
-            // Gradients that point one way and shrink, so that the second moment must follow. A step is a ten-thousandth
-            // of a weight, a fortieth of the distance between two bfloat16 numbers.
+            // Gradients that point one way and shrink, so that the second moment must follow. A step is a
+            // ten-thousandth of a weight, a fortieth of the distance between two bfloat16 numbers.
             var gradient = randn(count, generator: generator).Add(1).MultiplyInPlace(Math.Pow(0.995, step));
             var settings = new AdamWStep(1e-4, 0.9, 0.99, 1e-8, 0, step);
             var narrow = gradient.to_type(weightType);
