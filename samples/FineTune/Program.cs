@@ -19,7 +19,12 @@ var recipe = new Recipe
         MicroBatchSize = 2,
     },
 };
-var result = await FineTune.RunAsync(recipe, "data/ads", "models/glm-nano", reporter: new TextReporter(Console.Out));
+var result = await FineTune.RunAsync(
+    recipe,
+    "data/ads",
+    "models/glm-nano",
+    reporter: new TextReporter(Console.Out, Console.Error)
+);
 Console.WriteLine($"{result.Steps} steps, mean loss {result.Loss:F2}: {result.Checkpoint}");
 
 using var chat = TunedChat.Load(result.Checkpoint!);
