@@ -167,6 +167,18 @@ public sealed class AnswerTests
             );
         }
 
+        var table = await ProgramRun.Done(
+            "stress",
+            model,
+            "--token-len",
+            "20",
+            "--max-new-tokens",
+            "4",
+            "--device",
+            "cpu"
+        );
+        var row = table.Output.TrimEnd().Split('\n')[^1].Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal((12, "20", "0"), (row.Length, row[0], row[^1]));
         Assert.Equal(2, (await ProgramRun.Of("stress")).Code);
         Assert.Equal(2, (await ProgramRun.Of("stress", model, "--token-len", "x")).Code);
     }
