@@ -49,8 +49,8 @@ internal static class ExitCode
                     exception is MemoryExhaustedException
                         ? exception.Message
                         : $"{failure} Use less at a time: shorter rows or prompts, per_device_eval_batch_size: 1 "
-                            + "(eval, generate), half the --slots or --max-model-len (serve); or --quantization nf4, several "
-                            + "GPUs (--device cuda:0,cuda:1), or a GPU with more memory."
+                            + "(eval, generate), half the --slots or --max-model-len (serve); or --quantization nf4, "
+                            + "several GPUs (--device cuda:0,cuda:1), or a GPU with more memory."
                 );
                 return Users;
             case InvalidDataException
