@@ -122,7 +122,7 @@ internal sealed class LineEditor(Func<ConsoleKeyInfo> readKey, TextWriter output
             // The last column stays free: some terminals wrap as soon as it is filled.
             var room = Math.Max(width() - 1 - TextWidth.Of(prompt), LeastWidth);
             var first = cursor;
-            for (var columns = 0; first > 0 && (columns += TextWidth.Of($"{line[first - 1]}")) <= room; )
+            for (var columns = 0; first > 0 && (columns += TextWidth.Of($"{line[first - 1]}")) <= room;)
             {
                 first--;
             }

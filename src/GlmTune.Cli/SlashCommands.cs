@@ -38,7 +38,7 @@ internal sealed class SlashCommands(Screen screen, ChatSession session)
             case "/help":
                 foreach (var (_, use, purpose) in All)
                 {
-                    screen.Lines.WriteLine($"{use, -15} {screen.Translated(purpose)}");
+                    screen.Lines.WriteLine($"{use,-15} {screen.Translated(purpose)}");
                 }
 
                 break;

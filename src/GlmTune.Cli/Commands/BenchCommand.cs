@@ -296,9 +296,9 @@ internal static class BenchCommand
                         screen.Output.WriteLine(
                             string.Create(
                                 CultureInfo.InvariantCulture,
-                                $"{result.Operation, -14} {result.Bytes, 12} bytes on {ranks.WorldSize} "
-                                    + $"ranks: {result.Seconds * 1e6, 10:F1} us, {result.AlgorithmBandwidth, 8:F2} "
-                                    + $"GB/s, bus {result.BusBandwidth, 8:F2} GB/s"
+                                $"{result.Operation,-14} {result.Bytes,12} bytes on {ranks.WorldSize} "
+                                    + $"ranks: {result.Seconds * 1e6,10:F1} us, {result.AlgorithmBandwidth,8:F2} "
+                                    + $"GB/s, bus {result.BusBandwidth,8:F2} GB/s"
                             )
                         );
                     }
@@ -337,7 +337,7 @@ internal static class BenchCommand
     private static void Print(Screen screen, TrainBenchmarkResult result, bool losses)
     {
         void Line(string name, FormattableString value) =>
-            screen.Output.WriteLine($"{name, -26}{value.ToString(CultureInfo.InvariantCulture)}");
+            screen.Output.WriteLine($"{name,-26}{value.ToString(CultureInfo.InvariantCulture)}");
         Line("kernels", $"{result.Kernels}, {result.Recomputed.Describe()}, {result.Graphs} graphs");
         if (result.GraphRefusal is { } reason)
         {
@@ -369,15 +369,13 @@ internal static class BenchCommand
             const double Mebibyte = 1 << 20;
             Line(
                 "of which, in MiB",
-                $"weights {held.Weights / Mebibyte:F0}, adapter {held.Adapter / Mebibyte:F0}, gradients {
-                    held.Gradients / Mebibyte:F0}, optimizer state {held.Optimizer / Mebibyte:F0}, activations {
-                    held.Activations / Mebibyte:F0}"
+                $"weights {held.Weights / Mebibyte:F0}, adapter {held.Adapter / Mebibyte:F0}, gradients {held.Gradients / Mebibyte:F0}, optimizer state {held.Optimizer / Mebibyte:F0}, activations {held.Activations / Mebibyte:F0}"
             );
         }
 
         foreach (var time in result.Profile ?? [])
         {
-            Line($"{time.Microseconds, 10:F0} µs {time.Count, 6} ×", $"{time.Name}");
+            Line($"{time.Microseconds,10:F0} µs {time.Count,6} ×", $"{time.Name}");
         }
 
         if (result.Sharding is { } sharing)

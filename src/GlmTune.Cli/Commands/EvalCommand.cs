@@ -136,7 +136,7 @@ internal static class EvalCommand
         );
         foreach (var (name, value) in report.Metrics)
         {
-            screen.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name, -24} {value:F4}"));
+            screen.Output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{name,-24} {value:F4}"));
         }
     }
 

@@ -64,7 +64,7 @@ internal static class ModelListCommand
         {
             var size = WriteProbe.Size(model.Bytes);
             screen.Output.WriteLine(
-                $"{model.Name.PadRight(names)}  {model.Kind.PadRight(kinds)}  {size, 9}  {NameOf(model.Site)}"
+                $"{model.Name.PadRight(names)}  {model.Kind.PadRight(kinds)}  {size,9}  {NameOf(model.Site)}"
             );
         }
     }

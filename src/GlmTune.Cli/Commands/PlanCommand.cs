@@ -149,7 +149,7 @@ internal static class PlanCommand
                 // A translation is as wide as its characters are, so that columns would not line up.
                 output.WriteLine(
                     screen.Catalogue is null
-                        ? $"  {part.Name, -40}{ByteCount.Text(part.Bytes), 12}"
+                        ? $"  {part.Name,-40}{ByteCount.Text(part.Bytes),12}"
                         : "  " + screen.Translated($"{part.Name} {ByteCount.Text(part.Bytes)}")
                 );
             }

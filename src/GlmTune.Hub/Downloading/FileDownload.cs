@@ -63,7 +63,7 @@ internal sealed class FileDownload(
 
             have = ContentHash.Append(part, hash);
             counter.Keep(have);
-            for (var failures = 0; ; )
+            for (var failures = 0; ;)
             {
                 if (have == size)
                 {
@@ -244,7 +244,7 @@ internal sealed class FileDownload(
     // Python's tools lock the same file, so two downloads of a model share the work.
     private async Task<IDisposable?> LockAsync(CancellationToken stop)
     {
-        for (var told = false; ; )
+        for (var told = false; ;)
         {
             var (result, handle) = OsLock.OfFile(store.LockOf(file));
             if (result != OsLockResult.HeldByAnother)

@@ -67,7 +67,7 @@ internal static class PatchedTorchSharpLibrary
     private static bool TryWeaken(Span<byte> elf, int needs, int strings)
     {
         var wanted = Encoding.ASCII.GetBytes(Version + '\0');
-        for (var file = needs; ; )
+        for (var file = needs; ;)
         {
             var entry = file + BinaryPrimitives.ReadInt32LittleEndian(elf[(file + 8)..]);
             for (; ; )

@@ -55,7 +55,7 @@ internal sealed record MemoryChange(MemoryChangeKind Kind, long Value = 0)
         }
         else if (demand.MinTokens is { } least)
         {
-            for (var tokens = demand.Tokens; tokens > least; )
+            for (var tokens = demand.Tokens; tokens > least;)
             {
                 tokens = Math.Max(least, tokens / 2);
                 yield return new MemoryChange(MemoryChangeKind.PackLength, tokens);
