@@ -369,10 +369,10 @@ internal static class BenchCommand
             const double Mebibyte = 1 << 20;
             Line(
                 "of which, in MiB",
-                $"weights {held.Weights / Mebibyte:F0}, adapter {held.Adapter / Mebibyte:F0}, "
-                    + $"gradients {held.Gradients / Mebibyte:F0}, optimizer state {held.Optimizer / Mebibyte:F0}, "
-                    + $"activations {held.Activations / Mebibyte:F0}"
+                $"weights {held.Weights / Mebibyte:F0}, adapter {held.Adapter / Mebibyte:F0}"
             );
+            Line("", $"gradients {held.Gradients / Mebibyte:F0}, optimizer state {held.Optimizer / Mebibyte:F0}");
+            Line("", $"activations {held.Activations / Mebibyte:F0}");
         }
 
         foreach (var time in result.Profile ?? [])
