@@ -191,7 +191,4 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
             logits = made.DetachFromDisposeScope();
         }
     }
-
-    [ModuleInitializer]
-    internal static void LoadLibraries() => NativeRuntime.Load();
 }
