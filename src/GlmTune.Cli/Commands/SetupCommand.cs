@@ -13,11 +13,12 @@ internal static class SetupCommand
 
     private static Command Libtorch(Screen screen)
     {
-        var source = new Option<string>("--source")
+        var source = new Option<string?>("--source")
         {
             HelpName = "SOURCE",
-            Description = "NuGet source (an index.json), or a folder with the package",
-            DefaultValueFactory = _ => LibtorchFetch.NuGetOrg,
+            Description =
+                "NuGet source (an index.json), or a folder with the package; default: the sources of NuGet's "
+                + "configuration",
         };
         var command = new Command(
             "libtorch",
@@ -44,6 +45,9 @@ internal static class SetupCommand
                     return;
                 }
 
+                var sources = given.GetValue(source) is { } named
+                    ? [HomePath.Expand(named)]
+                    : NuGetSources.Of(NuGetSources.UserSettings());
                 using var client = new HttpClient();
                 var last = -1L;
                 void Show(long done, long? total)
@@ -60,7 +64,7 @@ internal static class SetupCommand
                 }
 
                 await new LibtorchFetch(client, Show)
-                    .RunAsync(package, HomePath.Expand(given.GetRequiredValue(source)), target, stop)
+                    .RunFromFirstAsync(package, sources, target, stop)
                     .ConfigureAwait(false);
                 if (screen.IsTerminal)
                 {

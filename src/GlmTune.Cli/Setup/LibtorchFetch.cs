@@ -10,13 +10,41 @@ namespace GlmTune.Cli.Setup;
 /// <param name="progress">Called with the bytes received and, if known, their total.</param>
 internal sealed class LibtorchFetch(HttpClient client, Action<long, long?>? progress = null)
 {
-    /// <summary>The source unless another is named.</summary>
-    public const string NuGetOrg = "https://api.nuget.org" + "/v3/index.json";
-
     // The list of a source's addresses is some kilobytes long, the packages have 120 MB at most.
     private const int MaxIndexBytes = 1 << 20;
     private const long MaxPackageBytes = 1L << 30;
     private const long MaxUnpackedBytes = 1L << 32;
+
+    /// <summary>As <see cref="RunAsync"/>, from the first of several sources that has the package.</summary>
+    /// <param name="package">The package.</param>
+    /// <param name="sources">The sources, in order; at least one.</param>
+    /// <param name="target">The folder to make.</param>
+    /// <param name="stop">Cancels.</param>
+    /// <exception cref="InvalidDataException">No source gives the package; the message has the reason of
+    /// each.</exception>
+    public async Task RunFromFirstAsync(
+        LibtorchPackage package,
+        IReadOnlyList<string> sources,
+        string target,
+        CancellationToken stop
+    )
+    {
+        List<string> problems = [];
+        foreach (var source in sources)
+        {
+            try
+            {
+                await RunAsync(package, source, target, stop).ConfigureAwait(false);
+                return;
+            }
+            catch (Exception error) when (error is InvalidDataException or IOException)
+            {
+                problems.Add(error.Message);
+            }
+        }
+
+        throw new InvalidDataException(string.Join('\n', problems));
+    }
 
     /// <summary>Makes the folder of a package: <c>lib</c> with its libraries, and <c>build-version</c>. It appears
     /// complete or not at all.</summary>

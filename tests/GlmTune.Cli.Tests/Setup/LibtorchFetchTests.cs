@@ -100,6 +100,24 @@ public sealed class LibtorchFetchTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task The_first_source_that_has_the_package_gives_it()
+    {
+        var empty = Directory.CreateDirectory(folder.At("empty")).FullName;
+        await FetchFromFirst(empty, Source, "nowhere");
+        Assert.True(File.Exists(Path.Combine(target, "lib", "libc10.so")));
+    }
+
+    [Fact]
+    public async Task Where_no_source_has_it_the_reason_of_each_is_told()
+    {
+        var empty = Directory.CreateDirectory(folder.At("empty")).FullName;
+        var error = await Assert.ThrowsAsync<InvalidDataException>(() => FetchFromFirst(empty, "nowhere"));
+        Assert.Contains($"{empty}: has no libtorch-x.2.10.0.nupkg", error.Message, StringComparison.Ordinal);
+        Assert.Contains("nowhere: is neither a folder", error.Message, StringComparison.Ordinal);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(folder.At("cache")));
+    }
+
+    [Fact]
     public void Every_supported_platform_has_a_whole_hash() =>
         Assert.Equal(64, Convert.FromBase64String(LibtorchPackage.ForCpu().Hash).Length);
 
@@ -109,6 +127,17 @@ public sealed class LibtorchFetchTests : IAsyncLifetime
         await new LibtorchFetch(client, progress).RunAsync(
             Wanted,
             source,
+            target,
+            TestContext.Current.CancellationToken
+        );
+    }
+
+    private async Task FetchFromFirst(params string[] sources)
+    {
+        using var client = new HttpClient();
+        await new LibtorchFetch(client).RunFromFirstAsync(
+            Wanted,
+            sources,
             target,
             TestContext.Current.CancellationToken
         );
