@@ -79,17 +79,7 @@ public sealed class FineTuneTests : IDisposable
     public void Small_state_goes_on_from_a_checkpoint_as_if_never_stopped(params string[] keys)
     {
         string[] settings = ["training_args.dtype=bfloat16", .. keys.Select(key => "training_args." + key)];
-        var whole = Train("whole", lora: false, accumulation: 1, steps: 4, stopAfter: null, settings: settings);
-        Train("parts", lora: false, accumulation: 1, steps: 4, stopAfter: 2, settings: settings);
-        var parts = Train(
-            "parts",
-            lora: false,
-            accumulation: 1,
-            steps: 4,
-            stopAfter: null,
-            resume: "yes",
-            settings: settings
-        );
+        var (whole, parts) = TrainWholeAndInParts(settings);
         Assert.Equal(whole[2..], parts);
         Assert.DoesNotContain(notes, note => note.Contains("converted", StringComparison.Ordinal));
         foreach (var file in (string[])["model.safetensors", "optimizer-00000-of-00001.safetensors"])
@@ -105,16 +95,9 @@ public sealed class FineTuneTests : IDisposable
     public void State_of_another_type_is_converted_with_a_note()
     {
         string[] settings = ["training_args.dtype=bfloat16"];
-        var whole = Train("whole", lora: false, accumulation: 1, steps: 4, stopAfter: null, settings: settings);
-        Train("parts", lora: false, accumulation: 1, steps: 4, stopAfter: 2, settings: settings);
-        var parts = Train(
-            "parts",
-            lora: false,
-            accumulation: 1,
-            steps: 4,
-            stopAfter: null,
-            resume: "yes",
-            settings: [.. settings, "training_args.optimizer_state=int8"]
+        var (whole, parts) = TrainWholeAndInParts(
+            settings,
+            resumed: [.. settings, "training_args.optimizer_state=int8"]
         );
         Assert.All(whole[2..].Zip(parts), pair => Assert.InRange(pair.Second / pair.First, 0.99, 1.01));
         Assert.Contains(
@@ -136,17 +119,7 @@ public sealed class FineTuneTests : IDisposable
     public void Adapters_of_every_kind_go_on_from_a_checkpoint_as_if_never_stopped(string kind, params string[] keys)
     {
         string[] settings = [$"peft_config.peft_type={kind}", .. keys.Select(key => "peft_config." + key)];
-        var whole = Train("whole", lora: false, accumulation: 1, steps: 4, stopAfter: null, settings: settings);
-        Train("parts", lora: false, accumulation: 1, steps: 4, stopAfter: 2, settings: settings);
-        var parts = Train(
-            "parts",
-            lora: false,
-            accumulation: 1,
-            steps: 4,
-            stopAfter: null,
-            resume: "yes",
-            settings: settings
-        );
+        var (whole, parts) = TrainWholeAndInParts(settings);
         Assert.Equal(whole[2..], parts);
         Assert.Equal(
             File.ReadAllBytes(Checkpoint("whole", 4, "adapter_model.safetensors")),
@@ -494,6 +467,17 @@ public sealed class FineTuneTests : IDisposable
 
     private string Checkpoint(string name, int step, string file) =>
         Path.Combine(root, name, $"checkpoint-{step}", file);
+
+    // The losses of four steps, and the last two of them from a run that stopped after two and was resumed.
+    private (List<double> Whole, List<double> Parts) TrainWholeAndInParts(string[] settings, string[]? resumed = null)
+    {
+        var whole = Of("whole", null, null, settings);
+        Of("parts", 2, null, settings);
+        return (whole, Of("parts", null, "yes", resumed ?? settings));
+
+        List<double> Of(string name, int? stopAfter, string? resume, string[] with) =>
+            Train(name, lora: false, accumulation: 1, steps: 4, stopAfter, resume, with);
+    }
 
     private List<double> Train(
         string name,
