@@ -13,6 +13,7 @@ for libtorch in linux-x64 none; do
     dotnet publish src/GlmTune.Cli -c Release -r linux-x64 --self-contained -v quiet -nologo \
         -p:Libtorch=$libtorch -p:ContinuousIntegrationBuild=true -p:DebugType=none \
         --artifacts-path "artifacts/publish/$libtorch" -o "artifacts/publish/$libtorch/$name"
+    eng/sbom.sh "artifacts/publish/$libtorch/obj" "artifacts/publish/$libtorch/$name/glmtune.cdx.json"
     cp LICENSE NOTICE README.md README_zh.md "artifacts/publish/$libtorch/$name"
     dotnet run eng/archive.cs -- make "artifacts/publish/$libtorch/$name" "$out/$name.tar.gz"
 done
