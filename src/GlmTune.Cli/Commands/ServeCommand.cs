@@ -5,6 +5,7 @@ using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Chat.Tools;
 using GlmTune.Server;
 using Microsoft.AspNetCore.Builder;
+using OpenTelemetry.Metrics;
 
 namespace GlmTune.Cli.Commands;
 
@@ -132,6 +133,8 @@ internal static class ServeCommand
             mcp,
             unasked,
         };
+        var otlp = new OtlpOption();
+        otlp.AddTo(command);
         listen.AddTo(command);
         chat.AddTo(command);
         command.SetAction(
@@ -162,6 +165,7 @@ internal static class ServeCommand
                     );
                 }
 
+                using var sending = otlp.Start(given, screen, ServerMetrics.MeterName, "System.Runtime");
                 var served = given.GetRequiredValue(adapters);
                 var id = given.GetValue(name) ?? NameOf(given.GetRequiredValue(chat.Path));
                 if (
@@ -214,9 +218,12 @@ internal static class ServeCommand
                 ]);
                 var names = string.Join(", ", models.All.Select(model => model.Id));
                 var (device, type) = (loaded.Model.Model.Device, loaded.Model.Model.Type);
+                var app = ChatServer.Create(models, options, tools);
+                // What the server says of itself can be read only until it is disposed.
+                app.Lifetime.ApplicationStopped.Register(() => sending?.ForceFlush(OtlpOption.FlushMilliseconds));
                 await RunAsync(
                         screen,
-                        ChatServer.Create(models, options, tools),
+                        app,
                         options,
                         url =>
                             $"Serving {names} on {ComputeDevice.Describe(device, type)}. Chat page: "

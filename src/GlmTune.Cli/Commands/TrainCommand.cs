@@ -3,6 +3,7 @@ using System.Globalization;
 using GlmTune.Collectives;
 using GlmTune.Recipes.Reporting;
 using GlmTune.Recipes.Training;
+using OpenTelemetry.Metrics;
 
 namespace GlmTune.Cli.Commands;
 
@@ -39,6 +40,8 @@ internal static class TrainCommand
             processes,
             time,
         };
+        var otlp = new OtlpOption();
+        otlp.AddTo(command);
         command.SetAction(
             (given, stop) =>
             {
@@ -86,10 +89,19 @@ internal static class TrainCommand
                         );
                     // Open MPI gives every rank its own terminal, which is not the user's.
                     var isFirst = ranks.Rank == 0;
+                    using var sending = isFirst ? otlp.Start(given, screen, MetricsReporter.MeterName) : null;
+                    FineTuneResult Measured(IFineTuneReporter view)
+                    {
+                        using var metrics = new MetricsReporter(view);
+                        var result = Run(metrics);
+                        sending?.ForceFlush(OtlpOption.FlushMilliseconds); // While the instruments exist.
+                        return result;
+                    }
+
                     var result =
                         screen.IsTerminal && ranks.WorldSize == 1
-                            ? TrainingBar.Show(screen, Run)
-                            : Run(new RunLines(screen.Lines.WriteLine, screen.Error.WriteLine));
+                            ? TrainingBar.Show(screen, Measured)
+                            : Measured(new RunLines(screen.Lines.WriteLine, screen.Error.WriteLine));
                     return Finish(isFirst ? screen.Lines : TextWriter.Null, result, recipe.Training.OutputFolder);
                 }
 

@@ -34,6 +34,12 @@ internal sealed class BatchCache(ICausalLm model, GenerationLimits limits) : IDi
     /// <summary>Number of blocks in use; 0 without rows and prefixes.</summary>
     public int UsedBlocks => store.Used;
 
+    /// <summary>Number of blocks without users whose tokens are still known.</summary>
+    public int KeptBlocks => store.Available - store.Free;
+
+    /// <summary>Number of blocks that hold nothing, including those that the cache may still grow by.</summary>
+    public int FreeBlocks => (int)Math.Max(0, MaxBlocks - 1 - UsedBlocks - KeptBlocks);
+
     /// <summary>Number of blocks that prefixes of adapters occupy.</summary>
     public int PrefixBlocks => prefixes.Values.Sum(prefix => prefix.Blocks.Length);
 

@@ -13,7 +13,12 @@ namespace GlmTune.Inference;
 /// cache has no block left, the row that entered last goes back to waiting, and its tokens are processed again later.
 /// Of waiting rows with equal tokens, one is processed: its logits are used for the others too, and its blocks are
 /// shared. Not thread-safe.</remarks>
-internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, GenerationLimits limits) : IDisposable
+internal sealed class ContinuousBatch(
+    ICausalLm model,
+    int vocabularySize,
+    GenerationLimits limits,
+    GenerationCounts? counts = null
+) : IDisposable
 {
     // Tokens for which a row waits until an equal one has been processed.
     private const int WorthSharing = 16;
@@ -57,6 +62,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         {
             DropCache();
         }
+
+        RecordCache();
     }
 
     /// <summary>Runs one forward pass. Rows that have finished or failed are removed before it returns.</summary>
@@ -102,6 +109,11 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
 
             if (error is null)
             {
+                if (row.Left == row.MaxTokens - 1)
+                {
+                    counts?.Begun(row.Request.Prompt.Count, token.CachedTokens);
+                }
+
                 emit(row, token);
             }
             else
@@ -109,6 +121,8 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
                 fail(row, error);
             }
         }
+
+        RecordCache();
     }
 
     /// <inheritdoc/>
@@ -364,7 +378,7 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
                     throw new InsufficientMemoryException("The cache has no room for the prefix of a row.");
                 }
 
-                for (var first = active.IndexOf(row); active.Count > first;)
+                for (var first = active.IndexOf(row); active.Count > first; )
                 {
                     Preempt(active[^1]);
                 }
@@ -396,7 +410,10 @@ internal sealed class ContinuousBatch(ICausalLm model, int vocabularySize, Gener
         active.Remove(row);
         cache.Leave(row);
         waiting.AddFirst(row);
+        counts?.Preempted();
     }
+
+    private void RecordCache() => counts?.Record(cache.UsedBlocks, cache.KeptBlocks, cache.FreeBlocks);
 
     private void Admit()
     {

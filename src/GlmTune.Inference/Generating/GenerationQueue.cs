@@ -8,11 +8,17 @@ namespace GlmTune.Inference;
 /// <param name="vocabularySize">Exclusive upper bound of the ids that may be generated.</param>
 /// <param name="limits">Limits on concurrent generation.</param>
 /// <param name="passes">Lock held during each pass; shared by all queues over one model.</param>
+/// <param name="counts">Counts what the batch does; null: nobody asks.</param>
 /// <remarks>Not thread-safe, except for <paramref name="passes"/>.</remarks>
-internal sealed class GenerationQueue(ICausalLm model, int vocabularySize, GenerationLimits limits, Lock passes)
-    : IDisposable
+internal sealed class GenerationQueue(
+    ICausalLm model,
+    int vocabularySize,
+    GenerationLimits limits,
+    Lock passes,
+    GenerationCounts? counts = null
+) : IDisposable
 {
-    private readonly ContinuousBatch batch = new(model, vocabularySize, limits);
+    private readonly ContinuousBatch batch = new(model, vocabularySize, limits, counts);
     private readonly LinkedList<GenerationRow> searches = []; // The first one runs.
     private BeamSearch? search;
 

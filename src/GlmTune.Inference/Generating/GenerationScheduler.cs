@@ -21,13 +21,16 @@ internal sealed class GenerationScheduler : IDisposable
     /// <param name="generator">The generator.</param>
     public GenerationScheduler(Generator generator)
     {
-        (this.generator, queue) = (generator, generator.NewQueue());
+        (this.generator, queue) = (generator, generator.NewQueue(counts: Counts));
         worker = new Thread(Work) { IsBackground = true, Name = "generation" };
         worker.Start();
     }
 
     /// <summary>The generator.</summary>
     public Generator Generator => generator;
+
+    /// <summary>What the batch has done so far, and how full its cache is.</summary>
+    public GenerationCounts Counts { get; } = new();
 
     /// <summary>Continues a prompt token by token; ending the enumeration early cancels the answer.</summary>
     /// <param name="request">The prompt and its options.</param>
@@ -202,7 +205,7 @@ internal sealed class GenerationScheduler : IDisposable
             // The state of the rows is unknown; later ones start with a new queue.
             FailAll(entered.Values, e);
             entered.Clear();
-            queue = generator.NewQueue();
+            queue = generator.NewQueue(counts: Counts);
         }
     }
 

@@ -168,8 +168,8 @@ internal sealed class Generator
         }
     }
 
-    internal GenerationQueue NewQueue(GenerationLimits? limits = null) =>
-        new(Model, VocabularySize, limits ?? Limits, passes);
+    internal GenerationQueue NewQueue(GenerationLimits? limits = null, GenerationCounts? counts = null) =>
+        new(Model, VocabularySize, limits ?? Limits, passes, counts);
 
     internal GenerationRow NewRow(int index, GenerationRequest request)
     {

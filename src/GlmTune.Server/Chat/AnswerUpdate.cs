@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using GlmTune.Data.Tokenization;
 using GlmTune.Inference;
@@ -30,13 +29,13 @@ internal sealed record AnswerUpdate(
     /// <param name="plan">The request.</param>
     /// <param name="first">Index of the first answer.</param>
     /// <param name="count">Number of answers.</param>
-    /// <param name="metrics">Receives counts and times.</param>
+    /// <param name="measured">Receives counts and times.</param>
     /// <param name="cancellation">Cancels the answers.</param>
     public static IEnumerable<IAsyncEnumerable<AnswerUpdate>> ReadSome(
         PreparedPlan plan,
         int first,
         int count,
-        ServerMetrics metrics,
+        MeasuredRequest measured,
         CancellationToken cancellation
     )
     {
@@ -52,27 +51,23 @@ internal sealed record AnswerUpdate(
             );
         return plan
             .Model.Chat.StreamAll([.. choices], cancellation)
-            .Select((pieces, index) => ReadAsync(plan, first + index, pieces, metrics, cancellation));
+            .Select((pieces, index) => ReadAsync(plan, first + index, pieces, measured.NewAnswer(), cancellation));
     }
 
     private static async IAsyncEnumerable<AnswerUpdate> ReadAsync(
         PreparedPlan plan,
         int choice,
         IAsyncEnumerable<ChatPiece> pieces,
-        ServerMetrics metrics,
+        MeasuredAnswer measured,
         [EnumeratorCancellation] CancellationToken cancellation
     )
     {
         var tokenizer = plan.Model.Chat.Template.Tokenizer;
         var pending = new List<TokenLogprob>();
-        var (start, first, shown) = (Stopwatch.GetTimestamp(), true, false);
+        var shown = false;
         await foreach (var piece in pieces.WithCancellation(cancellation))
         {
-            if (first)
-            {
-                metrics.FirstToken(Stopwatch.GetElapsedTime(start));
-                first = false;
-            }
+            measured.Token();
 
             // Tokens are reported with the text that they belong to; those of stripped white space and of stop
             // sequences are not.
@@ -100,7 +95,7 @@ internal sealed record AnswerUpdate(
 
                 if (piece.Answer is { } answer)
                 {
-                    metrics.Tokens(
+                    measured.End(
                         choice == 0 ? answer.PromptTokens : 0,
                         choice == 0 ? answer.CachedTokens : 0,
                         answer.AnswerTokens

@@ -9,10 +9,11 @@ internal sealed class ChatEndpoint(
     ServedModels models,
     ServerOptions options,
     Admission admission,
-    GrammarCache grammars,
-    ServerMetrics metrics
+    GrammarCache grammars
 )
 {
+    private static readonly GenerationOperation Operation = new("chat");
+
     public static void Map(IEndpointRouteBuilder app) =>
         app.MapPost(
                 "/v1/chat/completions",
@@ -21,12 +22,15 @@ internal sealed class ChatEndpoint(
             .Accepts<ChatCompletionRequest>("application/json")
             .Produces<ChatCompletion>()
             .WithErrors()
+            .WithMetadata(Operation)
             .WithSummary("Answers a conversation, complete or as server-sent events.");
 
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
         var request = await RequestBody.ReadAsync<ChatCompletionRequest>(context, options.Limits);
         var read = ChatPlan.Read(request, models, options.Limits);
+        var measured = MeasuredRequest.Of(context);
+        measured.Name(Operation, read.Model.Id);
         var admitted = await admission.EnterAsync(
             context,
             read.Choices,
@@ -38,11 +42,16 @@ internal sealed class ChatEndpoint(
             return EventStream.Of(
                 context,
                 admitted.Deadline,
-                (events, cancellation) => StreamAsync(admitted, events, cancellation)
+                (events, cancellation) => StreamAsync(admitted, measured, events, cancellation)
             );
         }
 
-        var choices = await AnswersAsync(admitted, (_, updates) => WholeAsync(plan, updates), admitted.Deadline.Token);
+        var choices = await AnswersAsync(
+            admitted,
+            measured,
+            (_, updates) => WholeAsync(plan, updates),
+            admitted.Deadline.Token
+        );
         return ApiJson.Result(
             new ChatCompletion(
                 NewId(),
@@ -57,8 +66,9 @@ internal sealed class ChatEndpoint(
         );
     }
 
-    private async Task<T[]> AnswersAsync<T>(
+    private static async Task<T[]> AnswersAsync<T>(
         Admitted<PreparedPlan> admitted,
+        MeasuredRequest measured,
         Func<int, IAsyncEnumerable<AnswerUpdate>, Task<T>> read,
         CancellationToken cancellation
     )
@@ -68,7 +78,7 @@ internal sealed class ChatEndpoint(
             return await admitted.MakeAsync(
                 (first, count, stop) =>
                     AnswerUpdate
-                        .ReadSome(admitted.Prepared, first, count, metrics, stop)
+                        .ReadSome(admitted.Prepared, first, count, measured, stop)
                         .Select((updates, index) => read(first + index, updates)),
                 cancellation
             );
@@ -122,11 +132,16 @@ internal sealed class ChatEndpoint(
         throw new InvalidOperationException("An answer did not end.");
     }
 
-    private async Task StreamAsync(Admitted<PreparedPlan> admitted, EventStream events, CancellationToken cancellation)
+    private async Task StreamAsync(
+        Admitted<PreparedPlan> admitted,
+        MeasuredRequest measured,
+        EventStream events,
+        CancellationToken cancellation
+    )
     {
         var plan = admitted.Prepared;
         var (id, created) = (NewId(), DateTimeOffset.UtcNow.ToUnixTimeSeconds());
-        var usages = await AnswersAsync(admitted, OneAsync, cancellation);
+        var usages = await AnswersAsync(admitted, measured, OneAsync, cancellation);
         if (plan.IncludeUsage)
         {
             events.Write(ApiJson.Text(Chunk([]) with { Usage = Usage.Of(usages) }));

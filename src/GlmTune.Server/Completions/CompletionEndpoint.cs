@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text;
 using GlmTune.Data.Tokenization;
 using GlmTune.Inference;
@@ -6,13 +5,10 @@ using GlmTune.Inference;
 namespace GlmTune.Server;
 
 /// <summary><c>POST /v1/completions</c>: continues plain text.</summary>
-internal sealed class CompletionEndpoint(
-    ServedModels models,
-    ServerOptions options,
-    Admission admission,
-    ServerMetrics metrics
-)
+internal sealed class CompletionEndpoint(ServedModels models, ServerOptions options, Admission admission)
 {
+    private static readonly GenerationOperation Operation = new("text_completion");
+
     private const int DefaultMaxTokens = 16; // OpenAI's default.
 
     // Choices is the number generated per prompt, Returned the number that the client gets. Prompts is null until they
@@ -53,12 +49,15 @@ internal sealed class CompletionEndpoint(
             .Accepts<CompletionRequest>("application/json")
             .Produces<Completion>()
             .WithErrors()
+            .WithMetadata(Operation)
             .WithSummary("Continues text, complete or as server-sent events.");
 
     private async Task<IResult> AnswerAsync(HttpContext context)
     {
         var request = await RequestBody.ReadAsync<CompletionRequest>(context, options.Limits);
         var read = Read(request) with { Client = ApiKeyGuard.ClientOf(context) };
+        var measured = MeasuredRequest.Of(context);
+        measured.Name(Operation, read.Model.Id);
         var admitted = await admission.EnterAsync(context, read.Answers, () => read.Tokenized(options.Limits));
         var plan = admitted.Prepared;
         var (id, created) = ($"cmpl-{Guid.NewGuid():N}", DateTimeOffset.UtcNow.ToUnixTimeSeconds());
@@ -69,7 +68,8 @@ internal sealed class CompletionEndpoint(
 
         var answers = await admitted.MakeAsync(
             (first, count, stop) =>
-                UpdatesOf(plan, first, count, stop).Select((updates, index) => WholeAsync(updates, first + index)),
+                UpdatesOf(plan, measured, first, count, stop)
+                    .Select((updates, index) => WholeAsync(updates, first + index)),
             admitted.Deadline.Token
         );
         var returned = plan.Choices == plan.Returned ? answers.Select(answer => answer.Choice) : Best(plan, answers);
@@ -113,7 +113,7 @@ internal sealed class CompletionEndpoint(
         {
             var usages = await admitted.MakeAsync(
                 (first, count, stop) =>
-                    UpdatesOf(plan, first, count, stop)
+                    UpdatesOf(plan, measured, first, count, stop)
                         .Select((updates, index) => SendAsync(events, updates, first + index)),
                 cancellation
             );
@@ -190,8 +190,9 @@ internal sealed class CompletionEndpoint(
             .SelectMany(ofOne => ofOne.OrderByDescending(answer => answer.Score).Take(plan.Returned))
             .Select((answer, index) => answer.Choice with { Index = index });
 
-    private IEnumerable<IAsyncEnumerable<Update>> UpdatesOf(
+    private static IEnumerable<IAsyncEnumerable<Update>> UpdatesOf(
         Plan plan,
+        MeasuredRequest measured,
         int first,
         int count,
         CancellationToken cancellation
@@ -212,11 +213,12 @@ internal sealed class CompletionEndpoint(
             });
         return plan
             .Model.Chat.Scheduler.StreamAll([.. requests], cancellation)
-            .Select((tokens, index) => UpdatesAsync(plan, first + index, tokens, cancellation));
+            .Select((tokens, index) => UpdatesAsync(plan, measured.NewAnswer(), first + index, tokens, cancellation));
     }
 
-    private async IAsyncEnumerable<Update> UpdatesAsync(
+    private static async IAsyncEnumerable<Update> UpdatesAsync(
         Plan plan,
+        MeasuredAnswer measured,
         int index,
         IAsyncEnumerable<GeneratedToken> tokens,
         [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellation
@@ -229,7 +231,7 @@ internal sealed class CompletionEndpoint(
             new StopSequenceMatcher(plan.Request.Stop?.Texts ?? [])
         );
         var (pending, offset, count, cached, finish) = (new List<GeneratedToken>(), 0, 0, 0, "length");
-        var (start, likelihood) = (Stopwatch.GetTimestamp(), 0.0);
+        var likelihood = 0.0;
         if (plan.Request.Echo == true)
         {
             offset = prompt.Text.Length;
@@ -238,11 +240,8 @@ internal sealed class CompletionEndpoint(
 
         await foreach (var token in tokens.WithCancellation(cancellation))
         {
-            if (count++ == 0)
-            {
-                metrics.FirstToken(Stopwatch.GetElapsedTime(start));
-            }
-
+            count++;
+            measured.Token();
             cached = token.CachedTokens;
             likelihood += token.LogProbability ?? 0;
             if (token.Finish == FinishReason.Stop)
@@ -267,7 +266,7 @@ internal sealed class CompletionEndpoint(
 
         var rest = stopped.Stopped ? "" : stopped.Add(decoder.Finish(), last: true);
         finish = stopped.Stopped ? "stop" : finish;
-        metrics.Tokens(choice == 0 ? prompt.Ids.Length : 0, choice == 0 ? cached : 0, count);
+        measured.End(choice == 0 ? prompt.Ids.Length : 0, choice == 0 ? cached : 0, count);
         yield return new Update(
             rest,
             rest.Length > 0 ? Logprobs(plan, tokenizer, pending, ref offset) : null,

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 
 namespace GlmTune.Server;
 
@@ -11,6 +12,10 @@ internal static class RequestCounting
             {
                 // Resolved now, because a request may outlive the server's services.
                 var (start, metrics) = (Stopwatch.GetTimestamp(), context.RequestServices.GetService<ServerMetrics>());
+                var measured = metrics is null
+                    ? null
+                    : new MeasuredRequest(metrics, context.RequestServices.GetRequiredService<TimeProvider>());
+                context.Features.Set(measured);
                 try
                 {
                     await next(context);
@@ -20,6 +25,12 @@ internal static class RequestCounting
                     var (time, status) = (Stopwatch.GetElapsedTime(start), EventStream.StatusOf(context));
                     var endpoint = (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "none";
                     metrics?.Answered(endpoint, status, time);
+                    measured?.End(
+                        context.GetEndpoint()?.Metadata.GetMetadata<GenerationOperation>(),
+                        status >= StatusCodes.Status400BadRequest ? status.ToString(CultureInfo.InvariantCulture)
+                            : context.RequestAborted.IsCancellationRequested ? "canceled"
+                            : null
+                    );
                     app.Logger.Answered(
                         IsPolling(context, status) ? LogLevel.Debug : LogLevel.Information,
                         Printable.Of(context.Request.Method),
