@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using GlmTune.Files;
 using GlmTune.Model.Layers;
 using GlmTune.Weights;
@@ -210,21 +211,35 @@ internal static class ModelFolder
     }
 
     /// <summary>Writes only <c>config.json</c>.</summary>
-    public static void WriteConfig(ModelConfig config, string folder, CheckpointLayout layout, ScalarType type) =>
-        AtomicFile.WriteText(
-            Path.Combine(folder, ModelConfig.FileName),
-            config
-                .ToJson(
-                    layout,
-                    type switch
-                    {
-                        ScalarType.BFloat16 => "bfloat16",
-                        ScalarType.Float16 => "float16",
-                        _ => "float32",
-                    }
-                )
-                .ToJsonString(Indented) + "\n"
+    /// <param name="config">The architecture.</param>
+    /// <param name="folder">An existing folder.</param>
+    /// <param name="layout">Form of the file.</param>
+    /// <param name="type">Type of the weights.</param>
+    /// <param name="quantization">Its <c>quantization_config</c>; null: none.</param>
+    public static void WriteConfig(
+        ModelConfig config,
+        string folder,
+        CheckpointLayout layout,
+        ScalarType type,
+        JsonObject? quantization = null
+    )
+    {
+        var json = config.ToJson(
+            layout,
+            type switch
+            {
+                ScalarType.BFloat16 => "bfloat16",
+                ScalarType.Float16 => "float16",
+                _ => "float32",
+            }
         );
+        if (quantization is not null)
+        {
+            json["quantization_config"] = quantization;
+        }
+
+        AtomicFile.WriteText(Path.Combine(folder, ModelConfig.FileName), json.ToJsonString(Indented) + "\n");
+    }
 
     // For every parameter, the first known way of storing it that the files use; reports everything that does not
     // match.

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using GlmTune.Recipes.Exporting;
 
 namespace GlmTune.Cli.Commands;
 
@@ -6,9 +7,11 @@ namespace GlmTune.Cli.Commands;
 internal static class ExportCommand
 {
     public static Command Create(Screen screen) =>
-        new("export", "Write a model for llama.cpp or Ollama; an adapter is merged on the way.")
+        new("export", "Write a model for llama.cpp, Ollama or vLLM; an adapter is merged on the way.")
         {
             ExportGgufCommand.Create(screen),
             ExportOllamaCommand.Create(screen),
+            ExportQuantizedCommand.Create(screen, ExportedQuantization.Fp8),
+            ExportQuantizedCommand.Create(screen, ExportedQuantization.Int4),
         };
 }

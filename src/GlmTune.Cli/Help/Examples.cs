@@ -62,6 +62,8 @@ internal static class Examples
             "glmtune export gguf output/checkpoint-100 model.gguf --type q4_k_m",
             "glmtune export gguf output/checkpoint-100 adapter.gguf --adapter-only",
         ],
+        ["glmtune export fp8"] = ["glmtune export fp8 output/checkpoint-100 model-fp8"],
+        ["glmtune export int4"] = ["glmtune export int4 output/checkpoint-100 model-int4"],
         ["glmtune export ollama"] = ["glmtune export ollama output/checkpoint-100 for-ollama"],
         ["glmtune checkpoint consolidate"] = ["glmtune checkpoint consolidate output/checkpoint-500 model"],
         ["glmtune model pull"] =

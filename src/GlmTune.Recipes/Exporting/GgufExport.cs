@@ -1,7 +1,6 @@
 using System.Globalization;
 using GlmTune.Kernels.Native;
 using GlmTune.Model;
-using GlmTune.Model.Adapters;
 using GlmTune.Model.Exporting;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Models;
@@ -26,29 +25,24 @@ internal sealed record GgufReport(
 /// float32. A merged weight is the float32 sum, rounded once.</remarks>
 internal sealed class GgufExport : IDisposable
 {
-    private const long ValuesAtATime = 1 << 24;
-
-    private readonly StoredModel stored;
-    private readonly Lora? lora;
-    private readonly List<(WeightSlice Slice, GgufTensor Tensor)> tensors = [];
+    private readonly MergedWeights weights;
+    private readonly List<(WeightSlice Slice, GgufTensor With)> tensors = [];
     private readonly List<string> notes = [];
     private readonly GgufMetadata metadata = new();
 
     private GgufExport(TunedChatFiles files, GgufFileType? type, CheckpointLayout? layout)
     {
-        stored = StoredModel.Open(files.Path.ModelFolder);
+        weights = new MergedWeights(files.Path);
         try
         {
-            var (model, config) = (stored.Model, stored.Model.Config);
+            var config = weights.Model.Config;
             var architecture = config.Gguf;
             var names = layout ?? config.Layout;
             config.RequireLayout(names);
-            lora = files.Path.AdapterFolder is { } adapter ? AdapterFolder.LoadLora(adapter, model) : null;
-            lora?.CheckMergeable(model);
-            var chosen = type ?? TypeOf(stored.Type);
+            var chosen = type ?? TypeOf(weights.Type);
             Choose(architecture, names, new QuantizationMix(chosen, config.LayerCount, config.TiedHead));
             WriteMetadata(files, config, architecture, chosen);
-            Bytes = GgufWriter.Length(metadata, [.. tensors.Select(pair => pair.Tensor)]);
+            Bytes = GgufWriter.Length(metadata, [.. tensors.Select(pair => pair.With)]);
         }
         catch
         {
@@ -68,7 +62,6 @@ internal sealed class GgufExport : IDisposable
     /// <exception cref="InvalidDataException">llama.cpp has no such model; or the adapter cannot be merged.</exception>
     public static GgufExport Plan(TunedChatFiles files, GgufFileType? type, CheckpointLayout? layout)
     {
-        NativeRuntime.Load();
         MergeAdapter.CheckKind(files.Path);
         var config = ModelConfig.Read(files.Path.ModelFolder);
         if (files.Template.Tokenizer.Count > config.VocabularySize)
@@ -89,33 +82,23 @@ internal sealed class GgufExport : IDisposable
     /// is not the expected sum.</exception>
     public GgufReport Write(string path, Action<long, long>? progress = null)
     {
-        using var writer = new GgufWriter(path, metadata, [.. tensors.Select(pair => pair.Tensor)]);
-        var (done, total) = (0L, tensors.Sum(pair => pair.Tensor.ByteCount));
-        foreach (var parts in tensors.GroupBy(pair => pair.Slice.Parameter))
-        {
-            using var scope = NewDisposeScope();
-            var parameter = parts.Key;
-            if (lora?.Changes(parameter) == true)
+        using var writer = new GgufWriter(path, metadata, [.. tensors.Select(pair => pair.With)]);
+        var (done, total) = (0L, tensors.Sum(pair => pair.With.ByteCount));
+        weights.Read(
+            tensors,
+            (slice, tensor, rows) =>
             {
-                stored.Load(parameter);
+                var bytes = Encode(slice.Name, tensor.Type, rows);
+                writer.Write(tensor.Name, bytes);
+                progress?.Invoke(done += bytes.Length, total);
             }
-
-            // Modules that an adapter saves whole are in memory since it was loaded.
-            var value = lora?.MergedValue(parameter) ?? (parameter.IsLoaded ? parameter.Value : null);
-            foreach (var (slice, tensor) in parts)
-            {
-                WriteTensor(slice, tensor, value, writer, bytes => progress?.Invoke(done += bytes, total));
-            }
-
-            parameter.Release();
-        }
-
+        );
         writer.Complete();
         return new GgufReport(
             Bytes,
             [
                 .. tensors
-                    .CountBy(pair => pair.Tensor.Type)
+                    .CountBy(pair => pair.With.Type)
                     .OrderByDescending(pair => pair.Value)
                     .Select(pair => (pair.Key, pair.Value)),
             ],
@@ -124,11 +107,7 @@ internal sealed class GgufExport : IDisposable
     }
 
     /// <summary>Unloads the adapter, and closes the model's files.</summary>
-    public void Dispose()
-    {
-        lora?.Dispose();
-        stored.Dispose();
-    }
+    public void Dispose() => weights.Dispose();
 
     private static GgufFileType TypeOf(ElementType type) =>
         type switch
@@ -141,7 +120,7 @@ internal sealed class GgufExport : IDisposable
     private void Choose(GgufArchitecture architecture, CheckpointLayout layout, QuantizationMix mix)
     {
         List<(GgufType Type, GgufType InsteadOf, long Length)> changed = [];
-        foreach (var slice in stored.Model.Names.Weights(stored.Model, layout))
+        foreach (var slice in weights.Model.Names.Weights(weights.Model, layout))
         {
             var name =
                 architecture.TensorName(slice.Name)
@@ -208,37 +187,6 @@ internal sealed class GgufExport : IDisposable
     internal static string NameOf(string folder) =>
         Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
 
-    private void WriteTensor(
-        WeightSlice slice,
-        GgufTensor tensor,
-        Tensor? value,
-        GgufWriter writer,
-        Action<long> written
-    )
-    {
-        var width = slice.Parameter.Count / slice.Parameter.Shape[0];
-        var most = Math.Min(slice.Rows, Math.Max(1, ValuesAtATime / width));
-        using var values = empty([most, .. slice.Shape[1..]], ScalarType.Float32, CPU);
-        for (long first = 0, rows; first < slice.Rows; first += rows)
-        {
-            using var scope = NewDisposeScope();
-            rows = Math.Min(most, slice.Rows - first);
-            var piece = values.narrow(0, 0, rows);
-            if (value is null)
-            {
-                stored.ReadRows(slice.Parameter, slice.FirstRow + first, piece);
-            }
-            else
-            {
-                piece.copy_(value.narrow(0, slice.FirstRow + first, rows));
-            }
-
-            var bytes = Encode(slice.Name, tensor.Type, piece);
-            writer.Write(tensor.Name, bytes);
-            written(bytes.Length);
-        }
-    }
-
     /// <summary>Converts values to a type.</summary>
     /// <param name="name">Name of the tensor, for messages.</param>
     /// <param name="type">The type.</param>
@@ -246,22 +194,7 @@ internal sealed class GgufExport : IDisposable
     /// <exception cref="InvalidDataException">Values are not finite, or too large for the type.</exception>
     internal static byte[] Encode(string name, GgufType type, Tensor values)
     {
-        using var scope = NewDisposeScope();
-        var largest = values.abs().max().item<float>();
-        if (!(largest <= GgufEncoder.LargestOf(type)))
-        {
-            throw new InvalidDataException(
-                float.IsFinite(largest)
-                    ? string.Create(
-                        CultureInfo.InvariantCulture,
-                        $"'{name}' has values up to {largest:G3}, which {type} cannot hold. Nothing was written. "
-                            + $"Choose the type bf16 or f32."
-                    )
-                    : $"'{name}' has values that are not finite. Nothing was written. Did the training that wrote them "
-                        + "diverge?"
-            );
-        }
-
+        MergedWeights.CheckRange(name, values, GgufEncoder.LargestOf(type), $"{type}", "Choose the type bf16 or f32.");
         var count = values.numel();
         var bytes = new byte[count / type.BlockLength() * type.BlockBytes()];
         GgufEncoder.Encode(type, TensorAddress.Of(values), count, bytes);

@@ -53,6 +53,32 @@ public sealed class ExportCommandTests : IDisposable
     }
 
     [Theory]
+    [InlineData("fp8", "4 MB of weights", "")]
+    [InlineData("int4", "2.8 MB of weights", "note: groups have 64 values instead of 128")]
+    public async Task A_quantized_folder_is_written_once(string form, string size, string note)
+    {
+        var run = await Export(form, Nano, folder.At("out"));
+        Assert.Equal(0, run.Code);
+        Assert.Contains(size, run.Output);
+        Assert.Contains(note, run.Error);
+        Assert.True(File.Exists(folder.At("out", "tokenizer.json")));
+        Assert.Single(Directory.EnumerateFileSystemEntries(folder.Path));
+        var again = await Export(form, Nano, folder.At("out"));
+        Assert.Equal(2, again.Code);
+        Assert.Contains("already exists", again.Error);
+    }
+
+    [Fact]
+    public async Task A_prefix_and_a_folder_in_the_way_are_reported_together()
+    {
+        Directory.CreateDirectory(folder.At("out"));
+        var run = await Export("fp8", GoldenData.Path("glm-tiny/adapter-prefix"), folder.At("out"));
+        Assert.Equal(2, run.Code);
+        Assert.Contains("a prefix cannot be merged", run.Error);
+        Assert.Contains("already exists", run.Error);
+    }
+
+    [Theory]
     [InlineData("adapter-prefix", "a prefix cannot be merged")]
     [InlineData("adapter-prefix --adapter-only", "a prefix cannot be written as GGUF")]
     [InlineData("adapter-dora --adapter-only", "DoRA scales the base model's rows (use_dora)")]
