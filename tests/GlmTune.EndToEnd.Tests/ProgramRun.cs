@@ -21,6 +21,9 @@ internal sealed record ProgramRun(int Code, string Output, string Error)
     /// <summary>Runs a command.</summary>
     public static Task<ProgramRun> Of(params string[] arguments) => Of("", null, arguments);
 
+    /// <summary>Runs a command in a folder.</summary>
+    public static Task<ProgramRun> In(string folder, params string[] arguments) => Of("", null, [], arguments, folder);
+
     /// <summary>Runs a command with input, and looks at its lines as they come.</summary>
     public static Task<ProgramRun> Of(string input, Action<Process, string>? onLine, params string[] arguments) =>
         Of(input, onLine, [], arguments);
@@ -33,7 +36,8 @@ internal sealed record ProgramRun(int Code, string Output, string Error)
         string input,
         Action<Process, string>? onLine,
         string[] launcher,
-        string[] arguments
+        string[] arguments,
+        string? folder = null
     )
     {
         string[] command = [.. launcher, "dotnet", Path.Combine(AppContext.BaseDirectory, "glmtune.dll"), .. arguments];
@@ -42,7 +46,7 @@ internal sealed record ProgramRun(int Code, string Output, string Error)
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-            WorkingDirectory = Path.GetTempPath(),
+            WorkingDirectory = folder ?? Path.GetTempPath(),
         };
         if (launcher.Length > 0)
         {
