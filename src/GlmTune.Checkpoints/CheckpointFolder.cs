@@ -36,8 +36,7 @@ internal static class CheckpointFolder
         Directory.Exists(output)
             ?
             [
-                .. Directory
-                    .EnumerateDirectories(output, Prefix + "*")
+                .. Disk.Folders(output, Prefix + "*")
                     .Select(path => StepOf(Path.GetFileName(path)))
                     .OfType<long>()
                     .Order(),

@@ -46,8 +46,7 @@ internal static class SampleFiles
 
         foreach (var (from, to) in files)
         {
-            using var bytes = RegularFile.OpenStream(from);
-            AtomicFile.Write(to, bytes.CopyTo);
+            AtomicFile.Copy(from, to);
         }
 
         return files.Count;

@@ -10,6 +10,7 @@ namespace GlmTune.Files;
 /// rename wins.</remarks>
 internal static class AtomicFile
 {
+    private const int BufferBytes = 1 << 16;
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false);
 
     /// <summary>Writes text as UTF-8 without a byte order mark.</summary>
@@ -28,23 +29,35 @@ internal static class AtomicFile
     /// <exception cref="IOException">The folder or file cannot be written; the old content is unchanged.</exception>
     public static void Write(string path, Action<Stream> write)
     {
-        Directory.CreateDirectory(Storage.ParentOf(path));
+        Disk.CreateFolder(Storage.ParentOf(path));
         var aside = AsideOf(path);
         try
         {
-            using (var file = new FileStream(aside, FileMode.CreateNew, FileAccess.Write, FileShare.None))
+            using (var file = new DiskFile(aside, FileMode.CreateNew))
             {
-                write(file);
-                file.Flush(flushToDisk: true);
+                // Not disposed: after an error, that would write once more.
+                var buffer = new BufferedStream(file, BufferBytes);
+                write(buffer);
+                buffer.Flush();
+                file.FlushToDisk();
             }
 
             Publish(aside, path);
         }
         catch
         {
-            File.Delete(aside);
+            Disk.TryDeleteFile(aside);
             throw;
         }
+    }
+
+    /// <summary>Copies a file; links are followed.</summary>
+    /// <exception cref="IOException">It cannot be read or written.</exception>
+    /// <exception cref="InvalidDataException">It is not a regular file.</exception>
+    public static void Copy(string from, string to)
+    {
+        using var source = RegularFile.OpenStream(from);
+        Write(to, source.CopyTo);
     }
 
     /// <summary>A unique temporary name beside the target.</summary>
@@ -54,7 +67,7 @@ internal static class AtomicFile
     /// <summary>Renames a flushed file to its final name and flushes the folder.</summary>
     internal static void Publish(string aside, string path)
     {
-        File.Move(aside, path, overwrite: true);
+        Disk.MoveFile(aside, path);
         Storage.FlushFolder(Storage.ParentOf(path));
     }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.Win32.SafeHandles;
 
 namespace GlmTune.Files;
 
@@ -14,15 +15,14 @@ internal sealed class AtomicFolder : IDisposable
     private const string Prefix = "tmp-glmtune-";
     private const string OldPrefix = "tmp-glmtune.old-";
     private const string LeftPrefix = Prefix + "left-";
-    private readonly DirectoryOperations moves;
     private readonly List<string> leftovers = [];
     private readonly string? run;
-    private IDisposable? hold;
+    private SafeFileHandle? hold;
     private bool published;
 
-    private AtomicFolder(string target, string? run, DirectoryOperations moves)
+    private AtomicFolder(string target, string? run)
     {
-        (this.moves, this.run) = (moves, run);
+        this.run = run;
         Target = target;
         Path = TemporaryPath(target, run);
     }
@@ -43,17 +43,13 @@ internal sealed class AtomicFolder : IDisposable
     /// <param name="run">Id of the run that writes the folder. It becomes part of the temporary name, so that two runs
     /// never write to the same one, and is recorded in the manifest. Null: a folder that belongs to no run.</param>
     /// <exception cref="IOException">The folder cannot be created, or another process is building it.</exception>
-    public static AtomicFolder Create(string target, string? run = null) =>
-        Create(target, DirectoryOperations.OfSystem, run);
-
-    internal static AtomicFolder Create(string target, DirectoryOperations moves, string? run = null)
+    public static AtomicFolder Create(string target, string? run = null)
     {
         var folder = new AtomicFolder(
             System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(target)),
-            run,
-            moves
+            run
         );
-        if (moves.IsHeld(folder.Path))
+        if (IsHeld(folder.Path))
         {
             throw new IOException(
                 $"{target}: another process is writing this folder ({folder.Path}). Wait for it, or choose "
@@ -61,10 +57,10 @@ internal sealed class AtomicFolder : IDisposable
             );
         }
 
-        RestoreOld(Beside(folder.Target, OldPrefix), moves);
-        folder.leftovers.AddRange(Clear(folder.Path, moves));
-        Directory.CreateDirectory(folder.Path);
-        folder.hold = moves.Hold(folder.Path);
+        RestoreOld(Beside(folder.Target, OldPrefix));
+        folder.leftovers.AddRange(Clear(folder.Path));
+        Disk.CreateFolder(folder.Path);
+        folder.hold = OsLock.OfFolder(folder.Path).Handle;
         return folder;
     }
 
@@ -110,22 +106,19 @@ internal sealed class AtomicFolder : IDisposable
     /// <param name="note">Called for each folder that could not be restored or removed, with the reason. The folder
     /// stays, and the others are still handled.</param>
     /// <returns>The folders removed.</returns>
-    public static IReadOnlyList<string> RemoveStale(string parent, Action<string>? note = null) =>
-        RemoveStale(parent, note, DirectoryOperations.OfSystem);
-
-    internal static IReadOnlyList<string> RemoveStale(string parent, Action<string>? note, DirectoryOperations moves)
+    public static IReadOnlyList<string> RemoveStale(string parent, Action<string>? note = null)
     {
         // If the only copy of a folder cannot be restored, it must not be removed either.
         List<string> stale =
         [
-            .. Inside(parent, OldPrefix).Where(old => Try(old, "cannot be restored", () => RestoreOld(old, moves))),
+            .. Inside(parent, OldPrefix).Where(old => Try(old, "cannot be restored", () => RestoreOld(old))),
             .. Inside(parent, Prefix),
         ];
         return
         [
             .. stale
-                .Where(folder => Directory.Exists(folder) && !moves.IsHeld(folder))
-                .Where(folder => Try(folder, "cannot be removed", () => moves.Delete(folder))),
+                .Where(folder => Directory.Exists(folder) && !IsHeld(folder))
+                .Where(folder => Try(folder, "cannot be removed", () => Disk.DeleteFolder(folder))),
         ];
 
         bool Try(string folder, string problem, Action act)
@@ -146,16 +139,16 @@ internal sealed class AtomicFolder : IDisposable
     /// <summary>Removes a folder without leaving a part that could be mistaken for the whole: it is first renamed to a
     /// name that <see cref="RemoveStale(string, Action{string})"/> recognizes.</summary>
     /// <returns>The reason if some of it could not be removed; null on success.</returns>
-    public static string? Discard(string folder) => Discard(folder, DirectoryOperations.OfSystem);
-
-    internal static string? Discard(string folder, DirectoryOperations moves)
+    public static string? Discard(string folder)
     {
         try
         {
             var stale = TemporaryPath(folder);
-            Clear(stale, moves);
-            moves.Move(folder, stale);
-            moves.Delete(stale);
+            Clear(stale);
+            Disk.MoveFolder(folder, stale);
+            // Otherwise a power failure could undo the renaming and leave a part under the old name.
+            Storage.FlushFolder(Storage.ParentOf(stale));
+            Disk.DeleteFolder(stale);
             return null;
         }
         catch (Exception error) when (IsOfDisk(error))
@@ -207,9 +200,9 @@ internal sealed class AtomicFolder : IDisposable
     {
         if (!Directory.Exists(Target))
         {
-            moves.Move(Path, Target);
+            Disk.MoveFolder(Path, Target);
         }
-        else if (!moves.TryExchange(Path, Target))
+        else if (!Disk.TryExchange(Path, Target))
         {
             PlaceInTwoSteps();
         }
@@ -219,17 +212,17 @@ internal sealed class AtomicFolder : IDisposable
     private void PlaceInTwoSteps()
     {
         var old = Beside(Target, OldPrefix);
-        leftovers.AddRange(Clear(old, moves));
-        moves.Move(Target, old);
+        leftovers.AddRange(Clear(old));
+        Disk.MoveFolder(Target, old);
         try
         {
-            moves.Move(Path, Target);
+            Disk.MoveFolder(Path, Target);
         }
         catch (Exception error) when (IsOfDisk(error))
         {
             try
             {
-                moves.Move(old, Target);
+                Disk.MoveFolder(old, Target);
             }
             catch (Exception second) when (IsOfDisk(second))
             {
@@ -244,7 +237,7 @@ internal sealed class AtomicFolder : IDisposable
     {
         try
         {
-            leftovers.AddRange(Clear(folder, moves));
+            leftovers.AddRange(Clear(folder));
         }
         catch (Exception error) when (IsOfDisk(error))
         {
@@ -255,11 +248,11 @@ internal sealed class AtomicFolder : IDisposable
     /// <summary>Frees a name. A folder that cannot be removed (for example because files are open on a network file
     /// system) can often still be renamed.</summary>
     /// <returns>What remains under another name, and why.</returns>
-    private static IEnumerable<string> Clear(string folder, DirectoryOperations moves)
+    private static IEnumerable<string> Clear(string folder)
     {
         try
         {
-            moves.Delete(folder);
+            Disk.DeleteFolder(folder);
             return [];
         }
         catch (Exception error) when (IsOfDisk(error))
@@ -268,19 +261,32 @@ internal sealed class AtomicFolder : IDisposable
                 .Range(1, int.MaxValue)
                 .Select(i => Beside(folder, $"{LeftPrefix}{i}-"))
                 .First(path => !Directory.Exists(path) && !File.Exists(path));
-            moves.Move(folder, left);
+            Disk.MoveFolder(folder, left);
             return [$"{left}: cannot be removed: {error.Message}"];
         }
     }
 
     /// <summary>Restores a folder that was moved away for a new one that never arrived.</summary>
-    private static void RestoreOld(string old, DirectoryOperations moves)
+    private static void RestoreOld(string old)
     {
         var target = System.IO.Path.Combine(Storage.ParentOf(old), System.IO.Path.GetFileName(old)[OldPrefix.Length..]);
         if (Directory.Exists(old) && !Directory.Exists(target))
         {
-            moves.Move(old, target);
+            Disk.MoveFolder(old, target);
         }
+    }
+
+    // Whether a living process, perhaps this one, is building the folder.
+    private static bool IsHeld(string folder)
+    {
+        if (!Directory.Exists(folder))
+        {
+            return false;
+        }
+
+        var (result, handle) = OsLock.OfFolder(folder);
+        handle?.Dispose();
+        return result == OsLockResult.HeldByAnother;
     }
 
     private static bool IsOfDisk(Exception error) => error is IOException or UnauthorizedAccessException;
@@ -292,7 +298,5 @@ internal sealed class AtomicFolder : IDisposable
         );
 
     private static List<string> Inside(string parent, string prefix) =>
-        Directory.Exists(parent)
-            ? [.. Directory.EnumerateDirectories(parent, prefix + "*").Order(StringComparer.Ordinal)]
-            : [];
+        Directory.Exists(parent) ? [.. Disk.Folders(parent, prefix + "*")] : [];
 }

@@ -120,9 +120,8 @@ internal sealed class CacheFolder
         {
             if (temporary is null)
             {
-                var folder = Directory.CreateDirectory(
-                    Path.Combine(temporaryParent, $"glmtune-cache-{Guid.NewGuid():N}")
-                );
+                var folder = new DirectoryInfo(Path.Combine(temporaryParent, $"glmtune-cache-{Guid.NewGuid():N}"));
+                Disk.CreateFolder(folder.FullName);
                 if (!OperatingSystem.IsWindows())
                 {
                     folder.UnixFileMode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
@@ -158,7 +157,7 @@ internal sealed class CacheFolder
     {
         try
         {
-            Directory.Delete(folder, recursive: true);
+            Disk.DeleteFolder(folder);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

@@ -14,6 +14,7 @@ internal sealed class FolderLock : IDisposable
     public const string FileName = "run.lock";
 
     private const int MaxBytes = 1 << 16;
+    private const int MaxAttempts = 100;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 
     private readonly string path;
@@ -35,39 +36,50 @@ internal sealed class FolderLock : IDisposable
     internal static FolderLock Take(string folder, LockOwner self, Action<string> note)
     {
         var made = MissingFolders(folder);
-        Directory.CreateDirectory(folder);
+        Disk.CreateFolder(folder);
         var path = Path.Combine(folder, FileName);
-        while (true)
+        // The previous owner may delete the file after it was opened here; then the lock is of no use.
+        for (var attempt = 0; attempt < MaxAttempts; attempt++)
         {
             var (os, handle) = OsLock.OfFile(path);
-            if (FindHolder(path, os, handle, self) is { } holder)
+            try
+            {
+                if (FindHolder(path, os, handle, self) is { } holder)
+                {
+                    throw new IOException(holder);
+                }
+
+                var earlier = Read(handle!);
+                var record = self.ToBytes();
+                Disk.SetLength(handle!, path, 0);
+                Disk.Write(handle!, path, record, 0);
+                Disk.Flush(handle!, path);
+                if (IsCurrent(path, record))
+                {
+                    if (earlier is not null && earlier != self)
+                    {
+                        note(
+                            $"{path}: names {earlier.Describe()}, "
+                                + $"{earlier.FindReasonGone(self, os, LockOwner.StartOf)}; this run takes the folder "
+                                + "over"
+                        );
+                    }
+
+                    var taken = new FolderLock(path, handle!, record, made);
+                    handle = null;
+                    return taken;
+                }
+            }
+            finally
             {
                 handle?.Dispose();
-                throw new IOException(holder);
             }
-
-            var earlier = Read(handle!);
-            var record = self.ToBytes();
-            RandomAccess.SetLength(handle!, 0);
-            RandomAccess.Write(handle!, record, 0);
-            RandomAccess.FlushToDisk(handle!);
-            // The previous owner may have deleted the file after it was opened here; then the lock is of no use.
-            if (!IsCurrent(path, record))
-            {
-                handle!.Dispose();
-                continue;
-            }
-
-            if (earlier is not null)
-            {
-                note(
-                    $"{path}: names {earlier.Describe()}, {earlier.FindReasonGone(self, os, LockOwner.StartOf)}; "
-                        + "this run takes the folder over"
-                );
-            }
-
-            return new FolderLock(path, handle!, record, made);
         }
+
+        throw new IOException(
+            $"{path}: what this run wrote there cannot be read back. Check the disk and the file's permissions, or "
+                + "choose another output_dir."
+        );
     }
 
     /// <summary>Finds a process that uses a folder; changes nothing.</summary>
@@ -92,14 +104,15 @@ internal sealed class FolderLock : IDisposable
     /// removed.</summary>
     public void Dispose()
     {
+        using var closed = handle;
         if (!handle.IsClosed && IsCurrent(path, record))
         {
             try
             {
-                File.Delete(path);
+                Disk.DeleteFile(path);
                 foreach (var folder in made)
                 {
-                    Directory.Delete(folder);
+                    Disk.DeleteEmptyFolder(folder);
                 }
             }
             catch (Exception error) when (error is IOException or UnauthorizedAccessException)
@@ -107,8 +120,6 @@ internal sealed class FolderLock : IDisposable
                 // The folder has content, or the disk fails: the next run finds that this process has ended.
             }
         }
-
-        handle.Dispose();
     }
 
     private static string? FindHolder(string path, OsLockResult os, SafeFileHandle? handle, LockOwner self)
@@ -140,7 +151,7 @@ internal sealed class FolderLock : IDisposable
     private static LockOwner? Read(SafeFileHandle handle)
     {
         var bytes = new byte[Math.Clamp(RandomAccess.GetLength(handle), 0, MaxBytes)];
-        return LockOwner.Parse(bytes.AsSpan(0, RandomAccess.Read(handle, bytes, 0)));
+        return LockOwner.Parse(bytes.AsSpan(0, Disk.Read(handle, bytes, 0)));
     }
 
     // An owner that has just taken the lock writes its record right after that.
@@ -167,7 +178,7 @@ internal sealed class FolderLock : IDisposable
         {
             using var handle = OsLock.OpenToRead(path);
             var bytes = new byte[Math.Clamp(RandomAccess.GetLength(handle), 0, MaxBytes)];
-            return bytes[..RandomAccess.Read(handle, bytes, 0)];
+            return bytes[..Disk.Read(handle, bytes, 0)];
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

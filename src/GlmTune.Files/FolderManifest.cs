@@ -34,8 +34,7 @@ internal static class FolderManifest
     /// <param name="run">Id of the run that wrote the files, recorded with each; null: none.</param>
     public static void Write(string folder, IReadOnlyDictionary<string, string>? hashes = null, string? run = null)
     {
-        var paths = Directory
-            .GetFiles(folder, "*", SearchOption.AllDirectories)
+        var paths = Disk.Files(folder, recurse: true)
             .Select(path => Path.GetRelativePath(folder, path).Replace('\\', '/'))
             .Union(hashes?.Keys ?? [])
             .Where(name => name != FileName)
@@ -47,6 +46,7 @@ internal static class FolderManifest
             Parallel.For(
                 0,
                 paths.Length,
+                new ParallelOptions { MaxDegreeOfParallelism = Disk.Parallelism },
                 i =>
                 {
                     var path = Path.Combine(folder, paths[i]);
@@ -66,7 +66,7 @@ internal static class FolderManifest
             ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
         }
 
-        foreach (var inner in Directory.EnumerateDirectories(folder, "*", SearchOption.AllDirectories))
+        foreach (var inner in Disk.Folders(folder, recurse: true))
         {
             Storage.FlushFolder(inner);
         }
@@ -139,6 +139,9 @@ internal static class FolderManifest
         var found = ShareOf([.. files.Where(file => compared?.Invoke(file.Name) != false)], share, shares)
             .AsParallel()
             .AsOrdered()
+            .WithDegreeOfParallelism(
+                Disk.Parallelism > 0 ? Disk.Parallelism : Math.Min(512, Environment.ProcessorCount)
+            )
             .Select(file => (file.Name, Problem: FindProblem(folder, file, hashed?.Invoke(file.Name) != false)))
             .Where(file => file.Problem is not null)
             .ToList();

@@ -38,6 +38,13 @@ internal static partial class OsLock
     /// <exception cref="IOException">The file cannot be opened.</exception>
     public static (OsLockResult Result, SafeFileHandle? Handle) OfFile(string path)
     {
+        (OsLockResult Result, SafeFileHandle? Handle) taken = default;
+        Disk.Run(DiskOperation.Lock, path, () => taken = TakeFile(path));
+        return taken;
+    }
+
+    private static (OsLockResult Result, SafeFileHandle? Handle) TakeFile(string path)
+    {
         if (OperatingSystem.IsLinux())
         {
             var handle = Open(path, ReadWrite | CreateIfMissing | NotInherited, Mode);
@@ -48,7 +55,7 @@ internal static partial class OsLock
 
         try
         {
-            var handle = File.OpenHandle(
+            var handle = Disk.OpenFile(
                 path,
                 FileMode.OpenOrCreate,
                 FileAccess.ReadWrite,
@@ -70,7 +77,17 @@ internal static partial class OsLock
             return (OsLockResult.Unsupported, null);
         }
 
-        var (result, handle) = Take(Open(path, NotInherited, 0));
+        (OsLockResult Result, SafeFileHandle? Handle) taken = default;
+        try
+        {
+            Disk.Run(DiskOperation.Lock, path, () => taken = Take(Open(path, NotInherited, 0)));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return (OsLockResult.Unsupported, null);
+        }
+
+        var (result, handle) = taken;
         if (result == OsLockResult.Unsupported)
         {
             handle?.Dispose();
@@ -86,7 +103,7 @@ internal static partial class OsLock
     {
         if (!OperatingSystem.IsLinux())
         {
-            return File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            return Disk.OpenFile(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
         }
 
         var handle = Open(path, NotInherited, 0);

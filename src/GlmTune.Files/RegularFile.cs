@@ -104,8 +104,10 @@ internal static partial class RegularFile
     /// <param name="path">Path of the file.</param>
     /// <param name="bufferSize">Size of the stream's buffer in bytes; 0 or 1: none.</param>
     /// <inheritdoc cref="Open(string)"/>
-    public static FileStream OpenStream(string path, int bufferSize = 4096) =>
-        new(Open(path), FileAccess.Read, bufferSize);
+    public static Stream OpenStream(string path, int bufferSize = 4096) =>
+        !Disk.IsWatched ? new FileStream(Open(path), FileAccess.Read, bufferSize)
+        : bufferSize <= 1 ? new DiskFile(Open(path), path, FileAccess.Read)
+        : new BufferedStream(new DiskFile(Open(path), path, FileAccess.Read), bufferSize);
 
     /// <summary>Fills the span from an offset in the file, as far as the file goes.</summary>
     /// <returns>The number of bytes read.</returns>
@@ -115,7 +117,7 @@ internal static partial class RegularFile
         var total = 0;
         while (total < destination.Length)
         {
-            var read = RandomAccess.Read(handle, destination[total..], offset + total);
+            var read = Disk.Read(handle, destination[total..], offset + total);
             if (read == 0)
             {
                 break;
@@ -139,16 +141,9 @@ internal static partial class RegularFile
             return OpenElsewhere(path, followsLinks);
         }
 
-        var descriptor = OpenFile(
-            path,
-            flags.NonBlocking | flags.CloseOnExecute | flags.NoTerminal | (followsLinks ? 0 : flags.NoLinks)
-        );
-        if (descriptor < 0)
-        {
-            throw Failure(path, Marshal.GetLastPInvokeError(), flags);
-        }
-
-        var handle = new SafeFileHandle(descriptor, ownsHandle: true);
+        SafeFileHandle? opened = null;
+        Disk.Run(DiskOperation.Open, path, () => opened = Open(path, followsLinks, flags));
+        var handle = opened!;
         try
         {
             _ = RandomAccess.GetLength(handle); // pipes, sockets and terminals have none
@@ -166,6 +161,17 @@ internal static partial class RegularFile
         }
     }
 
+    private static SafeFileHandle Open(string path, bool followsLinks, Flags flags)
+    {
+        var descriptor = OpenFile(
+            path,
+            flags.NonBlocking | flags.CloseOnExecute | flags.NoTerminal | (followsLinks ? 0 : flags.NoLinks)
+        );
+        return descriptor < 0
+            ? throw Failure(path, Marshal.GetLastPInvokeError(), flags)
+            : new SafeFileHandle(descriptor, ownsHandle: true);
+    }
+
     // On systems without the flags: what is known about the path must do.
     private static SafeFileHandle OpenElsewhere(string path, bool followsLinks)
     {
@@ -174,7 +180,7 @@ internal static partial class RegularFile
             throw new InvalidDataException($"{path}: {IsLink}");
         }
 
-        return File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        return Disk.OpenFile(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
     }
 
     private static Exception Failure(string path, int error, Flags flags)
@@ -194,7 +200,7 @@ internal static partial class RegularFile
     }
 
     // Linux tells where an open file is; elsewhere null.
-    private static string? PathOf(SafeFileHandle handle) =>
+    internal static string? PathOf(SafeFileHandle handle) =>
         OperatingSystem.IsLinux() ? new FileInfo($"/proc/self/fd/{handle.DangerousGetHandle()}").LinkTarget : null;
 
     private static string Size(long bytes) =>

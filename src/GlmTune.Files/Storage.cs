@@ -14,7 +14,7 @@ internal static partial class Storage
     {
         while (destination.Length > 0)
         {
-            var read = RandomAccess.Read(handle, destination, offset);
+            var read = Disk.Read(handle, destination, offset);
             if (read == 0)
             {
                 return false;
@@ -30,27 +30,37 @@ internal static partial class Storage
     /// <summary>Waits until a file's content is on disk.</summary>
     public static void FlushFile(string path)
     {
-        using var handle = File.OpenHandle(
+        using var handle = Disk.OpenFile(
             path,
             FileMode.Open,
             OperatingSystem.IsWindows() ? FileAccess.ReadWrite : FileAccess.Read,
             FileShare.ReadWrite
         );
-        RandomAccess.FlushToDisk(handle);
+        Disk.Flush(handle, path);
     }
 
     /// <summary>Waits until a folder's list of names is on disk, so that a rename survives a power failure.</summary>
     public static void FlushFolder(string path)
     {
-        if (OperatingSystem.IsWindows())
+        // NTFS journals names by itself and has no call for this.
+        if (!OperatingSystem.IsWindows())
         {
-            return; // NTFS journals names by itself and has no call for this.
+            Disk.Run(DiskOperation.FlushFolder, path, () => FlushNames(path));
+        }
+    }
+
+    private static void FlushNames(string path)
+    {
+        const int notPermitted = 13;
+        var descriptor = Open(path, 0);
+        if (descriptor < 0 && Marshal.GetLastPInvokeError() == notPermitted)
+        {
+            return; // A folder may be written to without being readable; nothing more can be done there.
         }
 
-        var descriptor = Open(path, 0);
         if (descriptor < 0)
         {
-            throw new IOException($"{path}: cannot be opened for flushing (error {Marshal.GetLastPInvokeError()}).");
+            throw new IOException($"{path}: cannot be opened for flushing: {Marshal.GetLastPInvokeErrorMessage()}.");
         }
 
         try
@@ -64,7 +74,7 @@ internal static partial class Storage
                 && Marshal.GetLastPInvokeError() is var error and not (invalid or notImplemented or notSupported)
             )
             {
-                throw new IOException($"{path}: cannot be flushed (error {error}).");
+                throw new IOException($"{path}: cannot be flushed: {Marshal.GetPInvokeErrorMessage(error)}.");
             }
         }
         finally

@@ -34,15 +34,16 @@ internal static class WriteProbe
                 made.Add(path);
             }
 
-            Directory.CreateDirectory(full);
+            Disk.CreateFolder(full);
             var probe = Path.Combine(full, $".glmtune-{Guid.NewGuid():N}.tmp");
             try
             {
-                File.WriteAllText(probe, "probe");
+                using var file = new DiskFile(probe, FileMode.CreateNew);
+                file.Write("probe"u8);
             }
             finally
             {
-                File.Delete(probe);
+                Disk.TryDeleteFile(probe);
             }
 
             return FindLackOfSpace(folder, full, bytes);
@@ -89,7 +90,7 @@ internal static class WriteProbe
         {
             if (inPlace && File.Exists(file))
             {
-                using var open = new FileStream(file, FileMode.Open, FileAccess.ReadWrite, FileShare.Read);
+                using var open = new DiskFile(file, FileMode.Open, FileAccess.ReadWrite, FileShare.Read);
             }
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
@@ -128,7 +129,7 @@ internal static class WriteProbe
     {
         try
         {
-            Directory.Delete(folder);
+            Disk.DeleteEmptyFolder(folder);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using GlmTune.Files;
 
 namespace GlmTune.Runs;
 
@@ -20,10 +21,10 @@ internal sealed class RunLog : IDisposable
     {
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
-    private readonly FileStream file;
+    private readonly DiskFile file;
     private readonly TimeProvider clock;
 
-    private RunLog(FileStream file, TimeProvider clock) => (this.file, this.clock) = (file, clock);
+    private RunLog(DiskFile file, TimeProvider clock) => (this.file, this.clock) = (file, clock);
 
     /// <summary>Opens the log of an output folder, which is created if missing, and records the start of the
     /// run.</summary>
@@ -34,13 +35,12 @@ internal sealed class RunLog : IDisposable
     /// <exception cref="IOException">The file cannot be written.</exception>
     public static RunLog Open(string folder, long doneSteps, long totalSteps, TimeProvider? clock = null)
     {
-        Directory.CreateDirectory(folder);
-        var file = new FileStream(
+        Disk.CreateFolder(folder);
+        var file = new DiskFile(
             Path.Combine(folder, FileName),
             FileMode.OpenOrCreate,
             FileAccess.ReadWrite,
-            FileShare.Read | FileShare.Delete,
-            bufferSize: 0
+            FileShare.Read | FileShare.Delete
         );
         try
         {
@@ -160,7 +160,6 @@ internal sealed class RunLog : IDisposable
             clock.GetUtcNow().ToString("yyyy-MM-ddTHH:mm:ss.fffZ", System.Globalization.CultureInfo.InvariantCulture)
         );
         file.Write(Encoding.UTF8.GetBytes(line.ToJsonString(Format) + "\n"));
-        file.Flush();
     }
 }
 

@@ -1,3 +1,4 @@
+using GlmTune.Files;
 using ScottPlot;
 using SkiaSharp;
 
@@ -74,10 +75,9 @@ internal static class RunPlots
                 continue;
             }
 
-            var plots = Directory.CreateDirectory(Path.Combine(folder, FolderName)).FullName;
-            written.Add(Path.Combine(plots, file + ".png"));
+            written.Add(Path.Combine(Path.GetFullPath(folder), FolderName, file + ".png"));
             using var plot = Draw(title, unit, curves, history);
-            plot.SavePng(written[^1], Width, Height);
+            AtomicFile.WriteBytes(written[^1], plot.GetImageBytes(Width, Height, ImageFormat.Png));
         }
 
         return written;

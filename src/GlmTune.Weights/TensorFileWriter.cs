@@ -1,5 +1,4 @@
 using GlmTune.Files;
-using Microsoft.Win32.SafeHandles;
 
 namespace GlmTune.Weights;
 
@@ -11,7 +10,7 @@ internal abstract class TensorFileWriter : IDisposable
 {
     private readonly string path;
     private readonly string aside;
-    private readonly SafeFileHandle handle;
+    private readonly DiskFile file;
     private readonly Dictionary<string, PendingTensor> pending = new(StringComparer.Ordinal);
     private bool closed;
 
@@ -27,19 +26,12 @@ internal abstract class TensorFileWriter : IDisposable
             }
         }
 
-        handle = File.OpenHandle(
-            aside,
-            FileMode.Create,
-            FileAccess.Write,
-            FileShare.None,
-            FileOptions.None,
-            preallocationSize: layout.Length
-        );
+        file = new DiskFile(aside, FileMode.Create, size: layout.Length);
         try
         {
-            RandomAccess.Write(handle, layout.Header, 0);
+            file.WriteAt(layout.Header, 0);
             // Space between tensors is never written to.
-            RandomAccess.SetLength(handle, layout.Length);
+            file.SetLength(layout.Length);
         }
         catch
         {
@@ -74,7 +66,7 @@ internal abstract class TensorFileWriter : IDisposable
             );
         }
 
-        RandomAccess.Write(handle, bytes, place.Offset + tensor.Written);
+        file.WriteAt(bytes, place.Offset + tensor.Written);
         tensor.Written += bytes.Length;
     }
 
@@ -108,8 +100,8 @@ internal abstract class TensorFileWriter : IDisposable
             throw new InvalidOperationException($"{path}: incomplete: {string.Join(", ", lacking)}.");
         }
 
-        RandomAccess.FlushToDisk(handle);
-        handle.Dispose();
+        file.FlushToDisk();
+        file.Dispose();
         closed = true;
         AtomicFile.Publish(aside, path);
     }
@@ -120,8 +112,8 @@ internal abstract class TensorFileWriter : IDisposable
         if (!closed)
         {
             closed = true;
-            handle.Dispose();
-            File.Delete(aside);
+            file.Dispose();
+            Disk.TryDeleteFile(aside);
         }
 
         GC.SuppressFinalize(this);

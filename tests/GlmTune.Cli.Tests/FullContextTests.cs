@@ -5,6 +5,7 @@ using GlmTune.Recipes.Chat;
 namespace GlmTune.Cli;
 
 /// <summary>A chat that outgrows the context of the model says so and offers to drop its oldest turns.</summary>
+[Collection("Ctrl-C")] // There is one Ctrl-C in a process: an answer of another test would take it.
 public sealed class FullContextTests : IDisposable
 {
     private static readonly string Long = new('长', 20);

@@ -5,6 +5,7 @@ using GlmTune.Recipes.Chat;
 
 namespace GlmTune.Cli;
 
+[Collection("Ctrl-C")] // There is one Ctrl-C in a process: an answer of another test would take it.
 public sealed class SlashCommandsTests : IDisposable
 {
     private readonly TemporaryFolder folder = new();

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Cli.Tests;
 
+[Collection("Ctrl-C")] // There is one Ctrl-C in a process: an answer of another test would take it.
 public sealed class StopSignalsTests
 {
     private readonly Clock clock = new();

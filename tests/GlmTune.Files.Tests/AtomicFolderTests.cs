@@ -1,3 +1,5 @@
+using GlmTune.Testing.Disks;
+
 namespace GlmTune.Files.Tests;
 
 public sealed class AtomicFolderTests
@@ -124,65 +126,6 @@ public sealed class AtomicFolderTests
     }
 
     [Theory]
-    [InlineData(false, false), InlineData(true, true), InlineData(true, false)]
-    public void A_process_that_is_killed_at_any_step_leaves_a_whole_folder_old_or_new(bool replaces, bool exchanges)
-    {
-        for (var steps = 0; ; steps++)
-        {
-            using var parent = new TemporaryFolder();
-            if (replaces)
-            {
-                Publish(parent.At("c"), "old");
-            }
-
-            var moves = new Failing { Exchanges = exchanges, KilledAfter = steps };
-            var killed = false;
-            try
-            {
-                Publish(parent.At("c"), "new", moves);
-            }
-            catch (KilledException)
-            {
-                killed = true;
-            }
-
-            AtomicFolder.RemoveStale(parent.Path, Assert.Fail);
-            Assert.Equal(replaces || !killed || Directory.Exists(parent.At("c")) ? ["c"] : [], Names(parent.Path));
-            if (Directory.Exists(parent.At("c")))
-            {
-                Assert.Empty(FolderManifest.FindProblems(parent.At("c")));
-                Assert.Contains(File.ReadAllText(parent.At("c/a.txt")), killed ? ["old", "new"] : (string[])["new"]);
-            }
-
-            Publish(parent.At("c"), "newer");
-            Assert.Equal(("newer", "c"), (File.ReadAllText(parent.At("c/a.txt")), Assert.Single(Names(parent.Path))));
-            if (!killed)
-            {
-                // Clear, place in one step or (also where the file system cannot swap folders) four, remove what is
-                // replaced.
-                Assert.InRange(steps, exchanges || !replaces ? 4 : 7, replaces ? 7 : 4);
-                return;
-            }
-        }
-    }
-
-    [Fact]
-    public void A_process_that_is_killed_while_it_discards_a_folder_leaves_it_whole_or_not_at_all()
-    {
-        for (var steps = 0; steps < 3; steps++)
-        {
-            using var parent = new TemporaryFolder();
-            Publish(parent.At("c"), "text");
-            Assert.Throws<KilledException>(() =>
-                AtomicFolder.Discard(parent.At("c"), new Failing { KilledAfter = steps })
-            );
-            AtomicFolder.RemoveStale(parent.Path, Assert.Fail);
-            Assert.Equal(steps < 2 ? ["c"] : [], Names(parent.Path));
-            Assert.Equal(steps < 2, FolderManifest.FindProblems(parent.At("c")).Count == 0);
-        }
-    }
-
-    [Theory]
     [InlineData(true), InlineData(false)]
     public void What_cannot_be_removed_is_put_out_of_the_way_of_the_new_and_noted(bool exchanges)
     {
@@ -190,19 +133,29 @@ public sealed class AtomicFolderTests
         Publish(parent.At("c"), "old");
         Directory.CreateDirectory(parent.At("tmp-glmtune-c"));
         Directory.CreateDirectory(parent.At("tmp-glmtune.old-c"));
-        var moves = new Failing { Exchanges = exchanges, Removes = false };
-        using (var folder = AtomicFolder.Create(parent.At("c"), moves))
+        var disk = new FaultyDisk(parent.Path, fault: null, at: 0)
+        {
+            Refuses = call =>
+                call.Operation is DiskOperation.Delete or DiskOperation.DeleteFolder
+                || (call.Operation == DiskOperation.Exchange && !exchanges),
+        };
+        using (Disk.Watch(disk))
+        using (var folder = AtomicFolder.Create(parent.At("c")))
         {
             Fill(folder.Path, "new");
             folder.Publish(replace: true);
             Assert.Equal(3, folder.Leftovers.Count);
-            Assert.All(folder.Leftovers, left => Assert.Contains("cannot be removed: is busy", left));
+            Assert.All(folder.Leftovers, left => Assert.Contains("cannot be removed: Device or resource busy", left));
         }
 
         Assert.Equal("new", File.ReadAllText(parent.At("c/a.txt")));
         Assert.Empty(FolderManifest.FindProblems(parent.At("c")));
         List<string> notes = [];
-        Assert.Empty(AtomicFolder.RemoveStale(parent.Path, notes.Add, moves));
+        using (Disk.Watch(disk))
+        {
+            Assert.Empty(AtomicFolder.RemoveStale(parent.Path, notes.Add));
+        }
+
         Assert.Equal(3, notes.Count);
         Assert.Equal(3, AtomicFolder.RemoveStale(parent.Path, Assert.Fail).Count);
         Assert.Equal(["c"], Names(parent.Path));
@@ -215,12 +168,19 @@ public sealed class AtomicFolderTests
         Publish(parent.At("tmp-glmtune.old-c"), "old");
         Directory.CreateDirectory(parent.At("tmp-glmtune-d"));
         List<string> notes = [];
-        Assert.Equal(
-            [parent.At("tmp-glmtune-d")],
-            AtomicFolder.RemoveStale(parent.Path, notes.Add, new Failing { Moves = false })
-        );
+        using (
+            Disk.Watch(
+                new FaultyDisk(parent.Path, fault: null, at: 0)
+                {
+                    Refuses = call => call.Operation == DiskOperation.Rename,
+                }
+            )
+        )
+        {
+            Assert.Equal([parent.At("tmp-glmtune-d")], AtomicFolder.RemoveStale(parent.Path, notes.Add));
+        }
 
-        Assert.Contains("cannot be restored: is read-only", Assert.Single(notes));
+        Assert.Contains("cannot be restored: Device or resource busy", Assert.Single(notes));
         Assert.Equal(["tmp-glmtune.old-c"], Names(parent.Path));
     }
 
@@ -229,12 +189,14 @@ public sealed class AtomicFolderTests
     {
         using var parent = new TemporaryFolder();
         Publish(parent.At("c"), "old");
-        using (
-            var folder = AtomicFolder.Create(
-                parent.At("c"),
-                new Failing { Exchanges = false, Refused = "tmp-glmtune-c" }
-            )
-        )
+        var disk = new FaultyDisk(parent.Path, fault: null, at: 0)
+        {
+            Refuses = call =>
+                call.Operation == DiskOperation.Exchange
+                || (call.Operation == DiskOperation.Rename && Path.GetFileName(call.Path) == "tmp-glmtune-c"),
+        };
+        using (Disk.Watch(disk))
+        using (var folder = AtomicFolder.Create(parent.At("c")))
         {
             Fill(folder.Path, "new");
             Assert.Throws<IOException>(() => folder.Publish(replace: true));
@@ -404,14 +366,6 @@ public sealed class AtomicFolderTests
         folder.Publish(replace: true);
     }
 
-    // Where it is killed, nobody disposes what was begun.
-    private static void Publish(string target, string text, DirectoryOperations moves)
-    {
-        var folder = AtomicFolder.Create(target, moves);
-        Fill(folder.Path, text);
-        folder.Publish(replace: true);
-    }
-
     private static void Fill(string folder, string text)
     {
         File.WriteAllText(Path.Combine(folder, "a.txt"), text);
@@ -422,65 +376,4 @@ public sealed class AtomicFolderTests
 
     private static IEnumerable<string?> Names(string folder) =>
         Directory.GetFileSystemEntries(folder).Select(Path.GetFileName).Order(StringComparer.Ordinal);
-
-    private sealed class KilledException : Exception;
-
-    private sealed class Failing : DirectoryOperations
-    {
-        private int done;
-
-        public bool Exchanges { get; init; } = true;
-
-        // A killed process holds nothing.
-        public override IDisposable? Hold(string folder) => null;
-
-        public bool Removes { get; init; } = true;
-
-        public bool Moves { get; init; } = true;
-
-        public string? Refused { get; init; }
-
-        public int KilledAfter { get; init; } = int.MaxValue;
-
-        public override void Move(string from, string to)
-        {
-            Begin();
-            if (!Moves || Path.GetFileName(from) == Refused)
-            {
-                throw new IOException("is read-only");
-            }
-
-            base.Move(from, to);
-        }
-
-        public override bool TryExchange(string first, string second)
-        {
-            Begin();
-            return Exchanges && base.TryExchange(first, second);
-        }
-
-        public override void Delete(string folder)
-        {
-            if (done == KilledAfter)
-            {
-                File.Delete(Path.Combine(folder, "a.txt")); // killed in the middle of it
-            }
-
-            Begin();
-            if (!Removes && Directory.Exists(folder))
-            {
-                throw new IOException("is busy");
-            }
-
-            base.Delete(folder);
-        }
-
-        private void Begin()
-        {
-            if (done++ == KilledAfter)
-            {
-                throw new KilledException();
-            }
-        }
-    }
 }

@@ -83,14 +83,14 @@ internal sealed class LibtorchFetch(HttpClient client, Action<long, long?>? prog
         }
 
         Unpack(file, package, Path.Combine(folder.Path, "lib"));
-        File.Delete(file);
+        Disk.DeleteFile(file);
         AtomicFile.WriteText(Path.Combine(folder.Path, "build-version"), package.Version + "\n");
         folder.Publish();
     }
 
     private async Task DownloadAsync(LibtorchPackage package, string source, string file, CancellationToken stop)
     {
-        await using var output = new FileStream(file, FileMode.CreateNew, FileAccess.Write);
+        await using var output = new DiskFile(file, FileMode.CreateNew);
         if (Directory.Exists(source))
         {
             var local = Path.Combine(source, package.FileName);
@@ -185,7 +185,7 @@ internal sealed class LibtorchFetch(HttpClient client, Action<long, long?>? prog
 
     private static void Unpack(string file, LibtorchPackage package, string folder)
     {
-        Directory.CreateDirectory(folder);
+        Disk.CreateFolder(folder);
         using var zip = ZipFile.OpenRead(file);
         var prefix = $"runtimes/{package.Platform}/native/";
         var entries = zip

@@ -114,14 +114,7 @@ public static class TokenizerFile
 
         foreach (var name in Names.Where(name => File.Exists(Path.Combine(from, name))))
         {
-            AtomicFile.Write(
-                Path.Combine(to, name),
-                file =>
-                {
-                    using var source = RegularFile.OpenStream(Path.Combine(from, name));
-                    source.CopyTo(file);
-                }
-            );
+            AtomicFile.Copy(Path.Combine(from, name), Path.Combine(to, name));
         }
     }
 

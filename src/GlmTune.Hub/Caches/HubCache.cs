@@ -75,13 +75,13 @@ internal sealed record HubCache(IReadOnlyList<string> Folders)
 
         foreach (var reference in model.Revisions)
         {
-            File.Delete(Path.Combine(repository, "refs", reference));
+            Disk.DeleteFile(Path.Combine(repository, "refs", reference));
         }
 
-        Directory.Delete(model.Folder, recursive: true);
+        Disk.DeleteFolder(model.Folder);
         if (!Directory.EnumerateDirectories(snapshots).Any())
         {
-            Directory.Delete(repository, recursive: true);
+            Disk.DeleteFolder(repository);
             return;
         }
 
@@ -93,7 +93,7 @@ internal sealed record HubCache(IReadOnlyList<string> Folders)
         {
             if (!used.Contains(Path.GetFileName(blob)))
             {
-                File.Delete(blob);
+                Disk.DeleteFile(blob);
             }
         }
     }

@@ -73,7 +73,7 @@ internal sealed record ModelScopeCache(IReadOnlyList<string> Folders)
     /// <summary>Deletes a model.</summary>
     /// <param name="model">One of <see cref="List"/>.</param>
     /// <exception cref="IOException">A file cannot be deleted.</exception>
-    public static void Remove(CachedModel model) => Directory.Delete(model.Folder, recursive: true);
+    public static void Remove(CachedModel model) => Disk.DeleteFolder(model.Folder);
 
     /// <summary>Sizes and hashes of a model's files as the site listed them; null if another program downloaded
     /// it.</summary>

@@ -17,9 +17,9 @@ internal class HubStore(string cache, HubName name, string commit) : ModelStore
     /// <inheritdoc/>
     public override void Prepare()
     {
-        Directory.CreateDirectory(Path.Combine(repository, "blobs"));
-        Directory.CreateDirectory(Path.Combine(repository, "snapshots"));
-        Directory.CreateDirectory(Path.Combine(cache, HubCache.LocksFolder, HubCache.FolderName(name.Id)));
+        Disk.CreateFolder(Path.Combine(repository, "blobs"));
+        Disk.CreateFolder(Path.Combine(repository, "snapshots"));
+        Disk.CreateFolder(Path.Combine(cache, HubCache.LocksFolder, HubCache.FolderName(name.Id)));
     }
 
     /// <inheritdoc/>
@@ -43,7 +43,7 @@ internal class HubStore(string cache, HubName name, string commit) : ModelStore
         {
             // At the same depth, so that the links can be made before the folder has its name.
             var aside = Path.Combine(repository, $".new-{Guid.NewGuid():N}", commit);
-            Directory.CreateDirectory(aside);
+            Disk.CreateFolder(aside);
             try
             {
                 foreach (var file in files)
@@ -51,7 +51,7 @@ internal class HubStore(string cache, HubName name, string commit) : ModelStore
                     Link(Path.Combine(aside, file.Name), file);
                 }
 
-                Directory.Move(aside, snapshot);
+                Disk.MoveFolder(aside, snapshot);
             }
             catch (IOException) when (Directory.Exists(snapshot))
             {
@@ -59,7 +59,7 @@ internal class HubStore(string cache, HubName name, string commit) : ModelStore
             }
             finally
             {
-                Directory.Delete(Storage.ParentOf(aside), recursive: true);
+                Disk.DeleteFolder(Storage.ParentOf(aside));
             }
         }
 
@@ -68,7 +68,7 @@ internal class HubStore(string cache, HubName name, string commit) : ModelStore
             var link = Path.Combine(snapshot, file.Name);
             var aside = $"{link}.{Guid.NewGuid():N}.tmp";
             Link(aside, file);
-            File.Move(aside, link, overwrite: true);
+            Disk.MoveFile(aside, link);
         }
 
         Storage.FlushFolder(snapshot);
@@ -92,7 +92,7 @@ internal class HubStore(string cache, HubName name, string commit) : ModelStore
         catch (Exception error)
             when (OperatingSystem.IsWindows() && error is IOException or UnauthorizedAccessException)
         {
-            File.Copy(PathOf(file), link);
+            AtomicFile.Copy(PathOf(file), link);
         }
     }
 }

@@ -151,7 +151,7 @@ internal sealed class ModelPull
         {
             foreach (var file in small)
             {
-                File.Copy(store.Readable(file), Path.Combine(folder, file.Name));
+                AtomicFile.Copy(store.Readable(file), Path.Combine(folder, file.Name));
             }
 
             Examine(folder);
@@ -162,7 +162,7 @@ internal sealed class ModelPull
         }
         finally
         {
-            Directory.Delete(folder, recursive: true);
+            Disk.DeleteFolder(folder);
         }
     }
 }

@@ -24,8 +24,8 @@ internal sealed class ModelScopeStore(ModelScopeCache cache, HubName name) : Mod
     /// <inheritdoc/>
     public override void Prepare()
     {
-        Directory.CreateDirectory(staging);
-        Directory.CreateDirectory(Root);
+        Disk.CreateFolder(staging);
+        Disk.CreateFolder(Root);
     }
 
     /// <inheritdoc/>
@@ -45,7 +45,7 @@ internal sealed class ModelScopeStore(ModelScopeCache cache, HubName name) : Mod
     public override string Publish(IReadOnlyList<HubFile> files)
     {
         var target = Directory.Exists(folder) ? folder : Path.Combine(staging, "new");
-        Directory.CreateDirectory(target);
+        Disk.CreateFolder(target);
         // The configuration comes last: without it, the folder is not taken for a model.
         foreach (var file in files.OrderBy(file => file.Name is "config.json" or "adapter_config.json"))
         {
@@ -57,11 +57,11 @@ internal sealed class ModelScopeStore(ModelScopeCache cache, HubName name) : Mod
             var path = Path.Combine(target, file.Name);
             if (files.Count(other => other.Hash == file.Hash) > 1)
             {
-                File.Copy(PathOf(file), path, overwrite: true); // another name has the same content
+                AtomicFile.Copy(PathOf(file), path); // another name has the same content
             }
             else
             {
-                File.Move(PathOf(file), path, overwrite: true);
+                Disk.MoveFile(PathOf(file), path);
             }
         }
 
@@ -84,7 +84,7 @@ internal sealed class ModelScopeStore(ModelScopeCache cache, HubName name) : Mod
         );
         if (target != folder)
         {
-            Directory.Move(target, folder);
+            Disk.MoveFolder(target, folder);
         }
 
         Storage.FlushFolder(Root);

@@ -34,7 +34,7 @@ internal abstract class ModelStore
     /// <summary>Opens the file in which content is collected, with what an earlier download left.</summary>
     /// <exception cref="IOException">It cannot be written.</exception>
     public virtual Stream OpenPart(HubFile file) =>
-        new FileStream(PartOf(file), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
+        new DiskFile(PartOf(file), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
 
     /// <summary>Gives collected content its place, once it is on disk.</summary>
     /// <exception cref="IOException">It cannot be written.</exception>

@@ -1,5 +1,6 @@
 using System.Text;
 using GlmTune.Data.Conversations;
+using GlmTune.Files;
 using GlmTune.Inference;
 
 namespace GlmTune.Recipes.Chat;
@@ -40,8 +41,8 @@ internal static class BatchAnswers
     )
     {
         var (rows, digests) = (plan.Rows, plan.Digests);
-        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(plan.Output))!);
-        using var file = new FileStream(plan.Output, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
+        Disk.CreateFolder(Path.GetDirectoryName(Path.GetFullPath(plan.Output))!);
+        using var file = new DiskFile(plan.Output, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
         var (done, failed, end) = plan.Overwrite ? (0, 0, 0) : BatchOutput.FindEnd(file, plan.Output, rows, digests);
         file.SetLength(end);
         file.Position = end;
@@ -64,7 +65,6 @@ internal static class BatchAnswers
                 (answered, failed) = (answered + (answer is null ? 0 : 1), failed + (answer is null ? 1 : 0));
                 await file.WriteAsync(Encoding.UTF8.GetBytes(line + "\n"), CancellationToken.None)
                     .ConfigureAwait(false);
-                await file.FlushAsync(CancellationToken.None).ConfigureAwait(false);
                 progress?.Invoke(row + 1, rows.Count);
             }
         }
@@ -74,7 +74,7 @@ internal static class BatchAnswers
             await Task.WhenAll(pending).ContinueWith(_ => { }, TaskScheduler.Default).ConfigureAwait(false);
         }
 
-        file.Flush(flushToDisk: true);
+        file.FlushToDisk();
         return new BatchReport(rows.Count, answered, failed);
     }
 

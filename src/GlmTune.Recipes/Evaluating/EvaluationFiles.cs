@@ -38,7 +38,7 @@ internal sealed record EvaluationFiles(string Predictions, string Metrics)
     /// <param name="more">Further entries for the metrics file; null: none.</param>
     public void Write(EvaluationReport report, JsonObject? more = null)
     {
-        Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(Metrics))!);
+        Disk.CreateFolder(Path.GetDirectoryName(Path.GetFullPath(Metrics))!);
         if (report.Answers.Count > 0)
         {
             PredictionFile.Write(Predictions, report.Answers.Select(answer => answer.ToRow()));

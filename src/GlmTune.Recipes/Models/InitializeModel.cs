@@ -67,7 +67,7 @@ internal static class InitializeModel
             var generation = Path.Combine(source, GenerationConfigFile.Name);
             if (File.Exists(generation))
             {
-                File.Copy(generation, Path.Combine(target.Path, GenerationConfigFile.Name));
+                AtomicFile.Copy(generation, Path.Combine(target.Path, GenerationConfigFile.Name));
             }
         }
 

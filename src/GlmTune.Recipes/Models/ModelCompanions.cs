@@ -1,4 +1,5 @@
 using GlmTune.Data.Tokenization;
+using GlmTune.Files;
 using GlmTune.Inference;
 using GlmTune.Model;
 
@@ -38,7 +39,7 @@ internal static class ModelCompanions
             var (from, to) = (Path.Combine(source, name), Path.Combine(target, name));
             if (File.Exists(from) && !File.Exists(to))
             {
-                File.Copy(from, to);
+                AtomicFile.Copy(from, to);
             }
         }
     }

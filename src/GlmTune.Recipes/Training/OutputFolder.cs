@@ -225,8 +225,8 @@ internal sealed class OutputFolder(TrainingOptions training, string? resume)
         [
             .. RecordFiles.Select(name => Path.Combine(Folder, name)).Where(File.Exists),
             .. RecordFolders.Select(name => Path.Combine(Folder, name)).Where(Directory.Exists),
-            .. Directory.EnumerateFiles(Folder, "metrics_*.json"),
-            .. Directory.EnumerateFiles(Folder, "predictions_*.jsonl"),
+            .. Disk.Files(Folder, "metrics_*.json"),
+            .. Disk.Files(Folder, "predictions_*.jsonl"),
         ];
         if (records.Count == 0)
         {
@@ -241,10 +241,10 @@ internal sealed class OutputFolder(TrainingOptions training, string? resume)
             target = Path.Combine(Folder, EarlierRuns, $"{name}_{number}");
         }
 
-        Directory.CreateDirectory(target);
+        Disk.CreateFolder(target);
         foreach (var record in records)
         {
-            Directory.Move(record, Path.Combine(target, Path.GetFileName(record)));
+            Disk.MoveFolder(record, Path.Combine(target, Path.GetFileName(record)));
         }
 
         return target;

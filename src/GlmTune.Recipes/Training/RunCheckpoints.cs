@@ -56,7 +56,7 @@ internal sealed class RunCheckpoints(
             {
                 if (ranks.IsFirst)
                 {
-                    Directory.CreateDirectory(recipe.Training.OutputFolder);
+                    Disk.CreateFolder(recipe.Training.OutputFolder);
                     folder = AtomicFolder.Create(target, inputs.Run);
                 }
             });
@@ -225,7 +225,7 @@ internal sealed class RunCheckpoints(
         if (!trained.IsAdapter)
         {
             // Other programs need the original layout's modeling code beside the weights; it is copied, never run.
-            foreach (var code in Directory.EnumerateFiles(inputs.ModelFolder, "*.py"))
+            foreach (var code in Disk.Files(inputs.ModelFolder, "*.py"))
             {
                 CopyIfThere(Path.GetFileName(code), path);
             }
@@ -237,7 +237,7 @@ internal sealed class RunCheckpoints(
         var source = Path.Combine(inputs.ModelFolder, name);
         if (File.Exists(source))
         {
-            File.Copy(source, Path.Combine(folder, name));
+            AtomicFile.Copy(source, Path.Combine(folder, name));
         }
     }
 

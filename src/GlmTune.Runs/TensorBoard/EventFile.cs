@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Numerics;
 using System.Text;
+using GlmTune.Files;
 
 namespace GlmTune.Runs.TensorBoard;
 
@@ -12,10 +13,10 @@ namespace GlmTune.Runs.TensorBoard;
 /// tensorflow/core/framework/summary.proto, and the TFRecord description. Not thread-safe.</remarks>
 internal sealed class EventFile : IDisposable
 {
-    private readonly FileStream file;
+    private readonly DiskFile file;
     private readonly TimeProvider clock;
 
-    private EventFile(FileStream file, TimeProvider clock) => (this.file, this.clock) = (file, clock);
+    private EventFile(DiskFile file, TimeProvider clock) => (this.file, this.clock) = (file, clock);
 
     /// <summary>Path of the file.</summary>
     public string Path => file.Name;
@@ -27,7 +28,7 @@ internal sealed class EventFile : IDisposable
     public static EventFile Create(string folder, TimeProvider? clock = null)
     {
         clock ??= TimeProvider.System;
-        Directory.CreateDirectory(folder);
+        Disk.CreateFolder(folder);
         for (var number = 0; ; number++)
         {
             var name =
@@ -40,13 +41,7 @@ internal sealed class EventFile : IDisposable
             }
 
             var events = new EventFile(
-                new FileStream(
-                    path,
-                    FileMode.CreateNew,
-                    FileAccess.Write,
-                    FileShare.Read | FileShare.Delete,
-                    bufferSize: 0
-                ),
+                new DiskFile(path, FileMode.CreateNew, FileAccess.Write, FileShare.Read | FileShare.Delete),
                 clock
             );
             try
@@ -117,7 +112,6 @@ internal sealed class EventFile : IDisposable
         bytes.CopyTo(record.AsSpan(12));
         BinaryPrimitives.WriteUInt32LittleEndian(record.AsSpan(12 + bytes.Length), MaskedChecksum(bytes));
         file.Write(record);
-        file.Flush();
     }
 
     /// <summary>Encodes the few protocol buffer field types that events use.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using GlmTune.Files;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
@@ -62,7 +63,7 @@ internal static class OptimizerFile
     }
 
     /// <summary>Whether a checkpoint has optimizer state.</summary>
-    public static bool IsIn(string folder) => Directory.EnumerateFiles(folder, "optimizer-*.safetensors").Any();
+    public static bool IsIn(string folder) => Disk.Files(folder, "optimizer-*.safetensors").Length > 0;
 
     /// <summary>Whether a file name is that of optimizer state.</summary>
     public static bool IsName(string file) =>
@@ -198,9 +199,7 @@ internal static class OptimizerFile
         List<SafetensorsFile> files = [];
         try
         {
-            foreach (
-                var path in Directory.EnumerateFiles(folder, "optimizer-*.safetensors").Order(StringComparer.Ordinal)
-            )
+            foreach (var path in Disk.Files(folder, "optimizer-*.safetensors"))
             {
                 files.Add(SafetensorsFile.Open(path));
             }
