@@ -1,26 +1,42 @@
+using System.Globalization;
 using GlmTune.Benchmarks.Kernels;
+using GlmTune.Benchmarks.Tokenization;
 
 // GlmTune.Benchmarks kernels [--json FILE] [--only checks|training|attention|prefill|decode]...
-if (args is not ["kernels", .. var rest])
+// GlmTune.Benchmarks encoding MODEL_FOLDER FILE.jsonl [ROUNDS]
+switch (args)
 {
-    Console.Error.WriteLine(
-        "Usage: GlmTune.Benchmarks kernels [--json FILE] [--only checks|training|attention|prefill|decode]..."
-    );
-    return 2;
+    case ["kernels", .. var rest]:
+        return Kernels(rest);
+    case ["encoding", var folder, var file]:
+        return EncodingBenchmark.Run(folder, file, rounds: 15);
+    case ["encoding", var folder, var file, var rounds]:
+        return EncodingBenchmark.Run(folder, file, int.Parse(rounds, CultureInfo.InvariantCulture));
+    default:
+        Console.Error.WriteLine(
+            """
+            Usage: GlmTune.Benchmarks kernels [--json FILE] [--only checks|training|attention|prefill|decode]...
+                   GlmTune.Benchmarks encoding MODEL_FOLDER FILE.jsonl [ROUNDS]
+            """
+        );
+        return 2;
 }
 
-string? json = null;
-var only = new List<string>();
-for (var i = 0; i + 1 < rest.Length; i += 2)
+static int Kernels(string[] options)
 {
-    if (rest[i] == "--json")
+    string? json = null;
+    var only = new List<string>();
+    for (var i = 0; i + 1 < options.Length; i += 2)
     {
-        json = rest[i + 1];
+        if (options[i] == "--json")
+        {
+            json = options[i + 1];
+        }
+        else
+        {
+            only.Add(options[i + 1]);
+        }
     }
-    else
-    {
-        only.Add(rest[i + 1]);
-    }
-}
 
-return KernelBenchmark.Run(json, only);
+    return KernelBenchmark.Run(json, only);
+}

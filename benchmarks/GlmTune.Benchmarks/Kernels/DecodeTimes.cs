@@ -44,20 +44,17 @@ internal static class DecodeTimes
             randn(Hidden, FeedForward, ScalarType.BFloat16, device),
             randn(1, Hidden, ScalarType.BFloat16, device)
         );
-        var (keys, values) = (
-            randn([64, 2112, 2, 128], ScalarType.BFloat16, device),
-            randn([64, 2112, 2, 128], ScalarType.BFloat16, device)
-        );
+        var cache = RandomCache.Create(64, 2112, device);
         var fused = randn(64, Heads.FusedWidth, ScalarType.BFloat16, device);
-        using var sequences = SequenceLayout.OfRows(64, 1, device);
-        var (slots, lengths) = (
+        using var sequences = new CachedSequences(
             TensorCreation.Range(64, device: device),
-            TensorCreation.Full([64], 2048, ScalarType.Int64, device)
+            TensorCreation.Full([64], 2048, ScalarType.Int64, device),
+            longest: 2048
         );
         for (var i = 0; i < 3; i++)
         {
             _ = kernels.Project(x, weight, null, residual);
-            _ = kernels.CachedAttention(fused, Heads, sequences, keys, values, slots, lengths, 2048);
+            _ = kernels.CachedAttention(fused, Heads, cache, sequences);
         }
 
         TorchSharp.torch.cuda.synchronize(device);
@@ -146,31 +143,16 @@ internal static class DecodeTimes
         using var scope = NewDisposeScope();
         // Several caches in turn, so that none is in the GPU's own cache.
         var copies = Math.Clamp((int)(4e8 / (batch * length * 1024.0)), 2, 40);
-        var caches = Enumerable
-            .Range(0, copies)
-            .Select(_ =>
-                (
-                    Keys: randn([batch, length + 64, 2, 128], ScalarType.BFloat16, device),
-                    Values: randn([batch, length + 64, 2, 128], ScalarType.BFloat16, device)
-                )
-            )
-            .ToArray();
+        var caches = Enumerable.Range(0, copies).Select(_ => RandomCache.Create(batch, length + 64, device)).ToArray();
         var fused = randn(batch, Heads.FusedWidth, ScalarType.BFloat16, device);
-        using var sequences = SequenceLayout.OfRows(batch, 1, device);
-        var (slots, lengths) = (
+        using var sequences = new CachedSequences(
             TensorCreation.Range(batch, device: device),
-            TensorCreation.Full([batch], length, ScalarType.Int64, device)
+            TensorCreation.Full([batch], length, ScalarType.Int64, device),
+            longest: length
         );
         report.Time(
             $"decode attention, batch {batch}, {length} cached",
-            timer.Microseconds(
-                40,
-                i =>
-                {
-                    var (keys, values) = caches[i % copies];
-                    _ = kernels.CachedAttention(fused, Heads, sequences, keys, values, slots, lengths, length);
-                }
-            ),
+            timer.Microseconds(40, i => kernels.CachedAttention(fused, Heads, caches[i % copies], sequences)),
             2.0 * 2 * batch * length * 256
         );
     }
@@ -186,20 +168,15 @@ internal static class DecodeTimes
     {
         using var scope = NewDisposeScope();
         const int Cached = 300;
-        var caches = Enumerable
-            .Range(0, Layers)
-            .Select(_ =>
-                (
-                    Keys: randn([batch, 512, 2, 128], ScalarType.BFloat16, device),
-                    Values: randn([batch, 512, 2, 128], ScalarType.BFloat16, device)
-                )
-            )
-            .ToArray();
-        using var sequences = SequenceLayout.OfRows(batch, 1, device);
-        var (slots, lengths, places) = (
+        var caches = Enumerable.Range(0, Layers).Select(_ => RandomCache.Create(batch, 512, device)).ToArray();
+        var (slots, places) = (
             TensorCreation.Range(batch, device: device),
-            TensorCreation.Full([batch], Cached, ScalarType.Int64, device),
             TensorCreation.Full([batch], Cached - 1, ScalarType.Int64, device)
+        );
+        using var sequences = new CachedSequences(
+            slots,
+            TensorCreation.Full([batch], Cached, ScalarType.Int64, device),
+            longest: 512
         );
         var (cosine, sine) = (ones(batch, 32, device: device), zeros(batch, 32, device: device));
         var embedded = randn(batch, Hidden, ScalarType.BFloat16, device);
@@ -212,26 +189,8 @@ internal static class DecodeTimes
             {
                 var (normalised, _) = kernels.RmsNorm(hidden, weights.Norm, 1e-7);
                 var fused = kernels.Project(normalised, weights.QueryKeyValue[layer], weights.Bias);
-                kernels.RotateAndCache(
-                    fused,
-                    cosine,
-                    sine,
-                    Heads,
-                    caches[layer].Keys,
-                    caches[layer].Values,
-                    slots,
-                    places
-                );
-                var attended = kernels.CachedAttention(
-                    fused,
-                    Heads,
-                    sequences,
-                    caches[layer].Keys,
-                    caches[layer].Values,
-                    slots,
-                    lengths,
-                    512
-                );
+                kernels.RotateAndCache(fused, cosine, sine, Heads, caches[layer], slots, places);
+                var attended = kernels.CachedAttention(fused, Heads, caches[layer], sequences);
                 hidden = kernels.Project(attended, weights.Dense[layer], null, hidden);
                 (normalised, _) = kernels.RmsNorm(hidden, weights.Norm, 1e-7);
                 hidden = kernels.Project(

@@ -33,18 +33,19 @@ internal static class PrefillTimes
                 Random(Heads.FusedWidth),
                 ones(Hidden, ScalarType.BFloat16, device)
             );
-            var (keys, values) = (
-                zeros([1, 1088, 2, 128], ScalarType.BFloat16, device),
-                zeros([1, 1088, 2, 128], ScalarType.BFloat16, device)
-            );
-            var (slots, places, slot, lengths) = (
+            var cache = RandomCache.Create(1, 1088, device);
+            var (slots, places) = (
                 zeros(tokens, ScalarType.Int64, device),
-                TensorCreation.Range(tokens, device: device),
-                zeros(1, ScalarType.Int64, device),
-                TensorCreation.Full([1], tokens, ScalarType.Int64, device)
+                TensorCreation.Range(tokens, device: device)
             );
             var (cosine, sine) = (ones(tokens, 32, device: device), zeros(tokens, 32, device: device));
             using var sequences = SequenceLayout.OfRows(1, tokens, device);
+            using var cached = new CachedSequences(
+                sequences,
+                [tokens],
+                zeros(1, ScalarType.Int64, device),
+                TensorCreation.Full([1], tokens, ScalarType.Int64, device)
+            );
             void Product(string name, long outputs, long inputs, Tensor input, Tensor? with = null)
             {
                 var weights = Weights(outputs, inputs);
@@ -65,17 +66,11 @@ internal static class PrefillTimes
             );
             report.Time(
                 $"prompt of {tokens}, rotary into the cache",
-                timer.Microseconds(
-                    10,
-                    _ => kernels.RotateAndCache(fused, cosine, sine, Heads, keys, values, slots, places)
-                )
+                timer.Microseconds(10, _ => kernels.RotateAndCache(fused, cosine, sine, Heads, cache, slots, places))
             );
             report.Time(
                 $"prompt of {tokens}, attention over the cache",
-                timer.Microseconds(
-                    10,
-                    _ => kernels.CachedAttention(fused, Heads, sequences, keys, values, slot, lengths, tokens)
-                )
+                timer.Microseconds(10, _ => kernels.CachedAttention(fused, Heads, cache, cached))
             );
             report.Time(
                 $"prompt of {tokens}, attention of whole rows",

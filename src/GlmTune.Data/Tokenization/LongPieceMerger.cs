@@ -1,24 +1,19 @@
-using System.Text;
-
 namespace GlmTune.Data.Tokenization;
 
 /// <summary>Byte-pair merging of one long piece in O(n log n): lowest rank first, leftmost among equals.</summary>
-/// <remarks>The library's merging scans the whole piece for each merge. That is faster for words, but takes half a
-/// minute for a piece of 160,000 letters, such as text without spaces or an attack.</remarks>
+/// <remarks><see cref="PieceMerger"/> looks at the whole piece for each merge. That is faster for words, but takes half
+/// a minute for a piece of 160,000 letters, such as text without spaces or an attack.</remarks>
 internal sealed class LongPieceMerger(Dictionary<byte[], int> ranks)
 {
-    /// <summary>Length in UTF-16 units from which a piece counts as long.</summary>
-    public const int Length = 256;
-
     private readonly Dictionary<byte[], int>.AlternateLookup<ReadOnlySpan<byte>> ranks = ranks.GetAlternateLookup<
         ReadOnlySpan<byte>
     >();
 
-    public List<int> Encode(ReadOnlySpan<char> piece)
+    /// <summary>Encodes a piece.</summary>
+    /// <param name="piece">UTF-8 bytes; at least one.</param>
+    public List<int> Encode(ReadOnlySpan<byte> piece)
     {
-        var bytes = new byte[Encoding.UTF8.GetByteCount(piece)];
-        Encoding.UTF8.GetBytes(piece, bytes);
-
+        var bytes = piece.ToArray(); // spans cannot be captured
         // Part i is bytes[i..end[i]]; before[i] is the start of the part to its left. Parts that were merged into
         // another have end 0.
         var end = new int[bytes.Length];

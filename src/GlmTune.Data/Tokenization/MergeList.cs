@@ -13,20 +13,32 @@ internal static class MergeList
         foreach (var token in tokens)
         {
             var first = merges.Count;
-            for (var cut = 1; cut < token.Length; cut++)
-            {
-                if (
-                    find.TryGetValue(token.AsSpan(0, cut), out var left)
-                    && find.TryGetValue(token.AsSpan(cut), out var right)
-                )
-                {
-                    merges.Add((left, right));
-                }
-            }
-
+            AddMergesInto(token, find, merges);
             merges.Sort(first, merges.Count - first, Comparer<(int, int)>.Default);
         }
 
         return merges;
+    }
+
+    /// <summary>Adds every pair of tokens that together are a token.</summary>
+    /// <param name="token">Bytes of the token.</param>
+    /// <param name="find">The rank of each token.</param>
+    /// <param name="merges">Receives the ranks of the parts.</param>
+    public static void AddMergesInto(
+        byte[] token,
+        Dictionary<byte[], int>.AlternateLookup<ReadOnlySpan<byte>> find,
+        List<(int Left, int Right)> merges
+    )
+    {
+        for (var cut = 1; cut < token.Length; cut++)
+        {
+            if (
+                find.TryGetValue(token.AsSpan(0, cut), out var left)
+                && find.TryGetValue(token.AsSpan(cut), out var right)
+            )
+            {
+                merges.Add((left, right));
+            }
+        }
     }
 }

@@ -1,6 +1,3 @@
-using System.Globalization;
-using System.Text;
-
 namespace GlmTune.Data.Tokenization;
 
 /// <summary>Splits text into the pieces that byte-pair merging must not cross, like GLM-4's regular
@@ -16,56 +13,36 @@ internal static class PieceSplitter
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
         + @"|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-    private enum Kind
+    /// <summary>The end of the piece that starts at a position. The piece after it starts there.</summary>
+    /// <param name="text">The text, in UTF-16 units.</param>
+    /// <param name="start">Start of a piece; less than the length.</param>
+    public static int EndOfPiece(ReadOnlySpan<char> text, int start)
     {
-        Letter,
-        Number,
-        Space,
-        Other,
-    }
-
-    /// <summary>The pieces of <paramref name="text"/> in order, without gaps, as ranges of UTF-16 units.</summary>
-    public static List<(int Offset, int Length)> Split(ReadOnlySpan<char> text)
-    {
-        var pieces = new List<(int, int)>(text.Length / 3 + 1);
-        for (var start = 0; start < text.Length;)
-        {
-            var end = EndOfPiece(text, start);
-            pieces.Add((start, end - start));
-            start = end;
-        }
-
-        return pieces;
-    }
-
-    private static int EndOfPiece(ReadOnlySpan<char> text, int start)
-    {
-        var contraction = Contraction(text[start..]);
-        if (contraction > 0)
+        if (text[start] == '\'' && Contraction(text[start..]) is > 0 and var contraction)
         {
             return start + contraction;
         }
 
-        var first = Classify(text, start, out var afterFirst);
-        var second = afterFirst < text.Length ? Classify(text, afterFirst, out _) : Kind.Space;
-        if (first == Kind.Letter)
+        var first = CharacterKinds.At(text, start, out var afterFirst);
+        if (first == CharacterKind.Letter)
         {
-            return EndOfRun(text, afterFirst, Kind.Letter);
+            return CharacterKinds.EndOfRun(text, afterFirst, CharacterKind.Letter);
         }
 
-        if (first == Kind.Number)
+        if (first == CharacterKind.Number)
         {
-            return EndOfRun(text, afterFirst, Kind.Number, atMost: 2);
+            return EndOfNumber(text, afterFirst);
         }
 
-        if (second == Kind.Letter && afterFirst < text.Length && !IsNewline(text[start]))
+        CharacterKind? second = afterFirst < text.Length ? CharacterKinds.At(text, afterFirst, out _) : null;
+        if (second == CharacterKind.Letter && !IsNewline(text[start]))
         {
-            return EndOfRun(text, afterFirst, Kind.Letter);
+            return CharacterKinds.EndOfRun(text, afterFirst, CharacterKind.Letter);
         }
 
-        if (first == Kind.Other || (text[start] == ' ' && second == Kind.Other && afterFirst < text.Length))
+        if (first == CharacterKind.Other || (text[start] == ' ' && second == CharacterKind.Other))
         {
-            var end = EndOfRun(text, afterFirst, Kind.Other);
+            var end = CharacterKinds.EndOfRun(text, afterFirst, CharacterKind.Other);
             while (end < text.Length && IsNewline(text[end]))
             {
                 end++;
@@ -80,7 +57,7 @@ internal static class PieceSplitter
     private static int EndOfSpace(ReadOnlySpan<char> text, int start, int afterFirst)
     {
         // Every White_Space scalar is one UTF-16 unit, so counting units is correct here.
-        var end = EndOfRun(text, afterFirst, Kind.Space);
+        var end = CharacterKinds.EndOfRun(text, afterFirst, CharacterKind.Space);
         var lastNewline = text[start..end].LastIndexOfAny('\r', '\n');
         if (lastNewline >= 0)
         {
@@ -91,19 +68,26 @@ internal static class PieceSplitter
         return end == text.Length || end == afterFirst ? end : end - 1;
     }
 
-    private static int EndOfRun(ReadOnlySpan<char> text, int start, Kind kind, int atMost = int.MaxValue)
+    // At most three digits.
+    private static int EndOfNumber(ReadOnlySpan<char> text, int afterFirst)
     {
-        while (start < text.Length && atMost-- > 0 && Classify(text, start, out var next) == kind)
+        var end = afterFirst;
+        for (var more = 0; more < 2 && end < text.Length; more++)
         {
-            start = next;
+            if (CharacterKinds.At(text, end, out var next) != CharacterKind.Number)
+            {
+                break;
+            }
+
+            end = next;
         }
 
-        return start;
+        return end;
     }
 
     private static int Contraction(ReadOnlySpan<char> text)
     {
-        if (text.Length < 2 || text[0] != '\'')
+        if (text.Length < 2)
         {
             return 0;
         }
@@ -116,32 +100,6 @@ internal static class PieceSplitter
 
         var second = text.Length > 2 ? char.ToLowerInvariant(text[2]) : '\0';
         return (first, second) is ('r', 'e') or ('v', 'e') or ('l', 'l') ? 3 : 0;
-    }
-
-    private static Kind Classify(ReadOnlySpan<char> text, int at, out int next)
-    {
-        if (Rune.DecodeFromUtf16(text[at..], out var rune, out var length) != System.Buffers.OperationStatus.Done)
-        {
-            rune = Rune.ReplacementChar; // An unpaired surrogate is encoded as U+FFFD, so it is split as one.
-        }
-
-        next = at + length;
-        if (Rune.IsWhiteSpace(rune))
-        {
-            return Kind.Space;
-        }
-
-        return Rune.GetUnicodeCategory(rune) switch
-        {
-            UnicodeCategory.UppercaseLetter
-            or UnicodeCategory.LowercaseLetter
-            or UnicodeCategory.TitlecaseLetter
-            or UnicodeCategory.ModifierLetter
-            or UnicodeCategory.OtherLetter => Kind.Letter,
-            UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber =>
-                Kind.Number,
-            _ => Kind.Other,
-        };
     }
 
     private static bool IsNewline(char c) => c is '\r' or '\n';

@@ -1,7 +1,7 @@
 using System.Buffers;
+using System.Collections.Concurrent;
 using System.Text;
 using System.Text.RegularExpressions;
-using Microsoft.ML.Tokenizers;
 
 namespace GlmTune.Data.Tokenization;
 
@@ -11,8 +11,8 @@ namespace GlmTune.Data.Tokenization;
 /// <see cref="TokenizerFile"/>.</remarks>
 public sealed class Tokenizer
 {
-    private readonly Task<TiktokenTokenizer> merger;
-    private readonly LongPieceMerger longMerger;
+    private readonly Task<EncodingTables> tables;
+    private readonly ConcurrentBag<TextEncoder> encoders = [];
     private readonly byte[][] bytes;
     private readonly Regex specialTexts;
 
@@ -34,14 +34,9 @@ public sealed class Tokenizer
             );
         }
 
-        // Building the merger's tables takes most of the loading time, so it runs in the background until the first
-        // text.
-        longMerger = new LongPieceMerger(TokenRanks.Index(bytes));
-        merger = Task.Run(() =>
-        {
-            using var stream = new MemoryStream(TokenRanks.Format(bytes), writable: false);
-            return TiktokenTokenizer.Create(stream, preTokenizer: null, normalizer: null);
-        });
+        // The tables take most of the loading time, so they are built in the background until the first text.
+        var index = TokenRanks.Index(bytes);
+        tables = Task.Run(() => new EncodingTables(bytes, index));
         specialTexts = new Regex(
             string.Join('|', special.All.Keys.OrderByDescending(text => text.Length).Select(Regex.Escape)),
             RegexOptions.CultureInvariant
@@ -127,7 +122,8 @@ public sealed class Tokenizer
         return skipSpecial || Special.TextOf(id) is not { } text ? [] : Encoding.UTF8.GetBytes(text);
     }
 
-    private void AppendTo(List<int> ids, ReadOnlySpan<char> text)
+    /// <summary>Appends the ids of plain text, as <see cref="Encode"/> returns them.</summary>
+    internal void AppendTo(List<int> ids, ReadOnlySpan<char> text)
     {
         if (text.ContainsAnyInRange('\uD800', '\uDFFF'))
         {
@@ -135,15 +131,13 @@ public sealed class Tokenizer
             text = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text.ToArray()));
         }
 
-        var tables = merger.GetAwaiter().GetResult();
-        foreach (var (offset, length) in PieceSplitter.Split(text))
+        // As many encoders as threads encode at a time.
+        if (!encoders.TryTake(out var encoder))
         {
-            var piece = text.Slice(offset, length);
-            ids.AddRange(
-                length < LongPieceMerger.Length
-                    ? tables.EncodeToIds(piece, considerPreTokenization: false, considerNormalization: false)
-                    : longMerger.Encode(piece)
-            );
+            encoder = new TextEncoder(tables.GetAwaiter().GetResult());
         }
+
+        encoder.AppendTo(ids, text);
+        encoders.Add(encoder);
     }
 }

@@ -38,6 +38,13 @@ public class PieceSplitterTests
     public void Pieces_put_together_are_the_text() =>
         Gen.String.Sample(text => Assert.Equal(text, string.Concat(Pieces(text))), iter: 2_000, seed: "0000KOIPe5I3");
 
-    private static IEnumerable<string> Pieces(string text) =>
-        PieceSplitter.Split(text).Select(piece => text.Substring(piece.Offset, piece.Length));
+    private static IEnumerable<string> Pieces(string text)
+    {
+        for (int start = 0, end; start < text.Length; start = end)
+        {
+            end = PieceSplitter.EndOfPiece(text, start);
+            Assert.True(end > start);
+            yield return text[start..end];
+        }
+    }
 }

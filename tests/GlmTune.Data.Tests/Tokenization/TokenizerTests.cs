@@ -8,6 +8,9 @@ public class TokenizerTests
 {
     private static readonly Tokenizer Tiny = TinyTokenizer.Create();
 
+    // Characters that share first, middle or last bytes.
+    private static readonly string[] Neighbors = ["好", "妽", "你", "佥", "é", "ê", "𠀀", "a"];
+
     private static readonly Gen<string> Text = Gen.String[
         Gen.OneOf(Gen.Char["abehlowrd 你好\n"], Gen.Char['\u0020', '\uD7FF'], Gen.Char['\uE000', '\uFFFF']),
         0,
@@ -28,13 +31,66 @@ public class TokenizerTests
 
     [Fact]
     public void Long_pieces_have_the_ids_of_an_independent_merging() =>
-        Gen.String[Gen.Char["abehlo你好"], LongPieceMerger.Length, 600]
-            .Sample(text => Assert.Equal(MergeByDefinition(text), Tiny.Encode(text)), iter: 20, seed: "0000KOIPe5I3");
+        Gen.String[Gen.Char["abehlo你好"], PieceMerger.MaxLength + 1, 600]
+            .Sample(
+                text => Assert.Equal(MergeByDefinition(text, TinyTokenizer.Ranks), Tiny.Encode(text)),
+                iter: 20,
+                seed: "0000KOIPe5I3"
+            );
 
     [Fact]
     public void Short_pieces_have_the_ids_of_an_independent_merging() =>
         Gen.String[Gen.Char["abehlo你好"], 1, 40]
-            .Sample(text => Assert.Equal(MergeByDefinition(text), Tiny.Encode(text)), iter: 500, seed: "0000KOIPe5I3");
+            .Sample(
+                text => Assert.Equal(MergeByDefinition(text, TinyTokenizer.Ranks), Tiny.Encode(text)),
+                iter: 500,
+                seed: "0000KOIPe5I3"
+            );
+
+    [Fact]
+    public void Any_vocabulary_gives_the_ids_of_an_independent_merging() =>
+        // Tokens of any bytes of neighbors, in any order: some cross the borders of characters, others have lower ranks
+        // than their parts, so characters cannot always be taken whole.
+        Gen.Select(
+                Gen.Int[0, Neighbors.Length - 1].Select(i => Neighbors[i]).Array[1, 30].Select(string.Concat),
+                Gen.Select(Gen.Int[0, 200], Gen.Int[2, 7]).Array[0, 60],
+                Gen.Int[0, 1_000]
+            )
+            .Sample(
+                (text, cuts, seed) =>
+                {
+                    var bytes = Encoding.UTF8.GetBytes(text);
+                    var merged = cuts.Select(cut => (Start: cut.Item1 % bytes.Length, Length: cut.Item2))
+                        .Select(cut => bytes[cut.Start..Math.Min(cut.Start + cut.Length, bytes.Length)])
+                        .Where(token => token.Length > 1)
+                        .DistinctBy(Convert.ToHexString)
+                        .ToArray();
+                    new Random(seed).Shuffle(merged);
+                    byte[][] ranks = [.. Enumerable.Range(0, 256).Select(value => new[] { (byte)value }), .. merged];
+                    var tokenizer = new Tokenizer(ranks, SpecialTokens.After(ranks.Length));
+                    Assert.Equal(MergeByDefinition(text, ranks), tokenizer.Encode(text));
+                    Assert.Equal(tokenizer.Encode(text), tokenizer.Encode(text)); // from the cache of pieces
+                },
+                iter: 1_000,
+                seed: "0000KOIPe5I3"
+            );
+
+    [Fact]
+    public async Task Many_threads_at_once_get_the_same_ids()
+    {
+        var texts = Enumerable.Range(0, 200).Select(i => $"hello {i} 你好{(char)('一' + i)} world").ToList();
+        var expected = texts.Select(MergeByPieces).ToList();
+        var tokenizer = TinyTokenizer.Create();
+        await Parallel.ForAsync(
+            0,
+            2_000,
+            (i, _) =>
+            {
+                Assert.Equal(expected[i % texts.Count], tokenizer.Encode(texts[i % texts.Count]));
+                return ValueTask.CompletedTask;
+            }
+        );
+    }
 
     [Fact]
     public void A_megabyte_of_letters_is_encoded_in_a_moment()
@@ -101,13 +157,29 @@ public class TokenizerTests
 
     private static IEnumerable<string> Tokens(string text) => Tiny.Encode(text).Select(id => Tiny.Decode([id]));
 
-    // The definition: join the adjacent pair of lowest rank, again and again.
-    private static List<int> MergeByDefinition(string text)
+    private static List<int> MergeByPieces(string text)
     {
-        var ranks = TinyTokenizer
-            .Ranks.Index()
-            .ToDictionary(pair => Convert.ToHexString(pair.Item), pair => pair.Index);
+        var ids = new List<int>();
+        for (int start = 0, end; start < text.Length; start = end)
+        {
+            end = PieceSplitter.EndOfPiece(text, start);
+            ids.AddRange(MergeByDefinition(text[start..end], TinyTokenizer.Ranks));
+        }
+
+        return ids;
+    }
+
+    // The definition: a piece that is a token is that token; otherwise join the adjacent pair of lowest rank, again
+    // and again.
+    private static List<int> MergeByDefinition(string text, byte[][] tokens)
+    {
+        var ranks = tokens.Index().ToDictionary(pair => Convert.ToHexString(pair.Item), pair => pair.Index);
         var parts = Encoding.UTF8.GetBytes(text).Select(value => value.ToString("X2")).ToList();
+        if (ranks.TryGetValue(string.Concat(parts), out var whole))
+        {
+            return [whole];
+        }
+
         while (true)
         {
             var best = Enumerable

@@ -71,17 +71,20 @@ public sealed class BytePairTrainerTests
         Assert.Contains("give 257 tokens of at most 4 bytes; 300 are wanted", error.Message, StringComparison.Ordinal);
     }
 
+    private static IEnumerable<string> Pieces(string text)
+    {
+        for (int start = 0, end; start < text.Length; start = end)
+        {
+            end = PieceSplitter.EndOfPiece(text, start);
+            yield return text[start..end];
+        }
+    }
+
     // Plain and slow: every piece is encoded from its bytes after each merge, and all pairs are counted again.
     private static List<byte[]> TrainAnew(string[] texts, int size, int longest)
     {
         List<byte[]> tokens = [.. Enumerable.Range(0, 256).Select(value => new[] { (byte)value })];
-        var pieces = texts
-            .SelectMany(text =>
-                PieceSplitter
-                    .Split(text)
-                    .Select(piece => Encoding.UTF8.GetBytes(text.Substring(piece.Offset, piece.Length)))
-            )
-            .ToList();
+        var pieces = texts.SelectMany(Pieces).Select(Encoding.UTF8.GetBytes).ToList();
         while (tokens.Count < size)
         {
             var ranks = Ranks(tokens);

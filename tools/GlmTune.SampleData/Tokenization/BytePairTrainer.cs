@@ -68,9 +68,10 @@ internal sealed class BytePairTrainer
         var counts = new OrderedDictionary<string, long>(StringComparer.Ordinal);
         foreach (var text in texts)
         {
-            foreach (var (offset, length) in PieceSplitter.Split(text))
+            for (int start = 0, end; start < text.Length; start = end)
             {
-                var piece = text.Substring(offset, length);
+                end = PieceSplitter.EndOfPiece(text, start);
+                var piece = text[start..end];
                 counts[piece] = counts.GetValueOrDefault(piece) + 1;
             }
         }
