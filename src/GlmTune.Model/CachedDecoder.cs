@@ -3,6 +3,7 @@ using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Dispatch;
 using GlmTune.Kernels.Memory;
+using GlmTune.Model.Adapters;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
 
@@ -10,12 +11,12 @@ namespace GlmTune.Model;
 
 /// <summary>Decoding on one device. On a GPU, passes are captured once and replayed, and the most likely tokens feed
 /// the next pass without the host.</summary>
-/// <remarks>A pass reads six numbers per sequence from one small tensor (token, slot, adapter, position in the slot,
-/// cached tokens, rotary position). It ends by writing the numbers of the next pass there, for the case that every
-/// sequence continues with its most likely token. A captured graph is therefore valid for every pass with the same
-/// number of sequences, until the cache is resized or an adapter changes. To keep the number of graphs small, passes
-/// are padded to one of a few sizes by repeating the first sequence, which writes the same keys and values to the same
-/// position.</remarks>
+/// <remarks>A pass reads eight numbers per sequence from one small tensor (token, slot, adapter, order and tiles by
+/// adapter, position in the slot, cached tokens, rotary position). It ends by writing the numbers of the next pass
+/// there, for the case that every sequence continues with its most likely token. A captured graph is therefore valid
+/// for every pass with the same number of sequences, until the cache is resized or the adapters need other tables. To
+/// keep the number of graphs small, passes are padded to one of a few sizes by repeating the first sequence, which
+/// writes the same keys and values to the same position.</remarks>
 internal sealed class CachedDecoder : IDecoder
 {
     // Short answers are not worth a capture, which takes as long as a few passes.
@@ -38,6 +39,7 @@ internal sealed class CachedDecoder : IDecoder
     private int count;
     private int longest;
     private bool uneven;
+    private long? arrangement; // Of the served adapters when rows were last read.
     private (int Cache, long Model) capturedFor = (-1, -1);
 
     /// <param name="model">The model.</param>
@@ -97,7 +99,7 @@ internal sealed class CachedDecoder : IDecoder
         }
 
         var size = fillsUp ? SizeFor(rows.Length) : rows.Length;
-        var adapted = false;
+        var adapted = BringIn(rows);
         (count, longest) = (rows.Length, 0);
         var sum = 0L;
         if (staging is null || staging.Bytes < BytesOf(DecodePass.Numbers * size))
@@ -108,20 +110,16 @@ internal sealed class CachedDecoder : IDecoder
 
         staging.Wait();
         var numbers = staging.At<long>(0, DecodePass.Numbers * size);
+        var adapters = new int[size];
         for (var i = 0; i < size; i++)
         {
             var row = rows[i < rows.Length ? i : 0];
-            if (row.Adapter is { IsLoaded: false } gone)
-            {
-                throw new InvalidOperationException($"The adapter '{gone.Name}' was unloaded.");
-            }
-
             longest = Math.Max(longest, row.Before + 1);
             sum += row.Before + 1;
-            adapted |= row.Adapter is { TableRow: > 0 };
             numbers[(DecodePass.Ids * size) + i] = row.Id;
             numbers[(DecodePass.Slots * size) + i] = row.Slot;
-            numbers[(DecodePass.Adapters * size) + i] = row.Adapter?.TableRow ?? 0;
+            adapters[i] = row.Adapter?.TableRow ?? 0;
+            numbers[(DecodePass.Adapters * size) + i] = adapters[i];
             numbers[(DecodePass.SlotPositions * size) + i] = row.Before;
             numbers[(DecodePass.Lengths * size) + i] = row.Before + 1;
             numbers[(DecodePass.Positions * size) + i] =
@@ -130,6 +128,11 @@ internal sealed class CachedDecoder : IDecoder
                 + (row.Adapter?.FirstPosition ?? model.PositionOffset);
         }
 
+        MixedRows.Arrange(
+            adapters,
+            numbers.Slice(DecodePass.Order * size, size),
+            numbers.Slice(DecodePass.Tiles * size, size)
+        );
         uneven = CachedSequences.IsUneven(longest, sum, size);
         if (longest > cache.Capacity)
         {
@@ -148,7 +151,11 @@ internal sealed class CachedDecoder : IDecoder
     }
 
     /// <inheritdoc/>
-    public bool CanAdvance => current is not null && longest < cache.Capacity && capturedFor == Now();
+    public bool CanAdvance =>
+        current is not null
+        && longest < cache.Capacity
+        && capturedFor == Now()
+        && (!current.Adapted || arrangement == model.Served?.Arrangement);
 
     /// <inheritdoc/>
     public void Advance()
@@ -198,6 +205,32 @@ internal sealed class CachedDecoder : IDecoder
         free.Clear();
         staging?.Dispose();
         staging = null;
+    }
+
+    // Whether rows have low-rank adapters, which are then on the device.
+    private bool BringIn(ReadOnlySpan<DecodeRow> rows)
+    {
+        var adapters = new List<ServedAdapter>();
+        foreach (var row in rows)
+        {
+            if (row.Adapter is { IsLoaded: false } gone)
+            {
+                throw new InvalidOperationException($"The adapter '{gone.Name}' was unloaded.");
+            }
+
+            if (row.Adapter is { IsLowRank: true } adapter)
+            {
+                adapters.Add(adapter);
+            }
+        }
+
+        if (adapters.Count > 0)
+        {
+            model.Served!.BringIn(adapters);
+        }
+
+        arrangement = model.Served?.Arrangement;
+        return adapters.Count > 0;
     }
 
     private static long BytesOf(int integers) => (long)integers * sizeof(long);
@@ -333,7 +366,13 @@ internal sealed class CachedDecoder : IDecoder
             cosines!,
             sines!
         );
-        using var rows = pass.Adapted ? new AdapterRows(pass.Input.select(0, DecodePass.Adapters)) : null;
+        using var rows = pass.Adapted
+            ? new MixedRows(
+                pass.Input.select(0, DecodePass.Adapters),
+                pass.Input.select(0, DecodePass.Order),
+                pass.Input.select(0, DecodePass.Tiles)
+            )
+            : null;
         using var context = new LayerContext(cosine, sine)
         {
             Kernels = kernels,

@@ -36,10 +36,12 @@ internal sealed class DecodePass(int size, bool adapted, Device device) : IDispo
     public const int Ids = 0;
     public const int Slots = 1;
     public const int Adapters = 2;
-    public const int SlotPositions = 3; // The rows from here on increase by one in every pass.
-    public const int Lengths = 4;
-    public const int Positions = 5;
-    public const int Numbers = 6;
+    public const int Order = 3; // The sequences by adapter, and tiles of them, as in MixedRows.
+    public const int Tiles = 4;
+    public const int SlotPositions = 5; // The rows from here on increase by one in every pass.
+    public const int Lengths = 6;
+    public const int Positions = 7;
+    public const int Numbers = 8;
 
     private DecodeResults? uncaptured;
 

@@ -115,18 +115,19 @@ internal abstract partial class DecoderModel
         using var scope = NewDisposeScope();
         using var disposed = sequences;
         using var finished = cache;
-        using var rows = adapters is null ? null : ServedAdapters.Rows(adapters, sequences, Device);
+        using var rows = adapters is null ? null : ServedAdapters.Rows(this, adapters, sequences.LengthOf, Device);
         using var context = Context(sequences, cache: cache, adapters: adapters, rows: rows);
+        using var lastRows =
+            rows is null || !lastOnly ? null : ServedAdapters.Rows(this, adapters!, _ => 1, Plan.Devices[^1]);
         var last = lastOnly
             ? HostValues.ToDevice(sequences.Starts.Skip(1).Select(next => next - 1L).ToArray(), Plan.Devices[^1])
             : null;
         if (cache is not null && weights is null && CachedDecoder.CanDecode(this))
         {
-            using var left = last is null ? null : rows?.Select(last);
             var (stream, delta) = Decode(
                 Embedding.Forward(Ids(tokenIds), Kernels),
                 context,
-                last is null ? null : new LastRows(last, left)
+                last is null ? null : new LastRows(last, lastRows)
             );
             return Head.Decode(stream, delta, context).MoveToOuterDisposeScope();
         }
@@ -134,11 +135,10 @@ internal abstract partial class DecoderModel
         using var stages = Stages(context);
         var hidden = Hidden(Ids(tokenIds), stages, weights, kept: null);
         var end = stages.On(Plan.Devices.Count - 1);
-        using var ends = last is null ? null : end.Adapters?.Select(last);
         if (last is not null)
         {
             hidden = hidden.index_select(0, last);
-            end.Adapters = ends;
+            end.Adapters = lastRows;
         }
 
         weights?.Unshard(Head);

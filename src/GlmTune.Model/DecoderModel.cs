@@ -145,6 +145,9 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
     public IReadOnlyList<ServedAdapter> Adapters => Served?.All ?? [];
 
     /// <inheritdoc/>
+    public int? MaxAdaptersOfPass => Served?.Most;
+
+    /// <inheritdoc/>
     public int MaxVirtualTokens => Math.Max(VirtualTokens, Served?.MaxVirtualTokens ?? 0);
 
     /// <summary>Weights that may be quantized: those of the linear layers in decoder layers.</summary>
@@ -222,7 +225,7 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
         long? dropoutSeed = null,
         CacheStep? cache = null,
         IReadOnlyList<ServedAdapter?>? adapters = null,
-        AdapterRows? rows = null,
+        MixedRows? rows = null,
         Range? run = null,
         AttentionExchange? exchange = null
     )

@@ -25,6 +25,9 @@ internal abstract class DelegatingCausalLm(ICausalLm inner) : ICausalLm
     public virtual IReadOnlyList<ServedAdapter> Adapters => inner.Adapters;
 
     /// <inheritdoc/>
+    public virtual int? MaxAdaptersOfPass => inner.MaxAdaptersOfPass;
+
+    /// <inheritdoc/>
     public virtual int MaxVirtualTokens => inner.MaxVirtualTokens;
 
     /// <inheritdoc/>

@@ -21,6 +21,9 @@ internal interface ICausalLm
     /// <summary>The adapters served side by side; empty if one is attached for all rows, or there is none.</summary>
     IReadOnlyList<ServedAdapter> Adapters => [];
 
+    /// <summary>Most low-rank adapters that the rows of a pass may use; null: any number.</summary>
+    int? MaxAdaptersOfPass => null;
+
     /// <summary>Maximum number of virtual tokens of any row; every slot of a new cache has room for them.</summary>
     int MaxVirtualTokens => VirtualTokens;
 

@@ -50,6 +50,7 @@ internal static class KernelTwins
             ["swiglu"] = SwiGlu,
             ["dropout"] = Dropout,
             ["low rank"] = LowRank,
+            ["mixed low rank"] = MixedLowRankTwins.MixedLowRank,
             ["fp8 rounding"] = Fp8Rounding,
             ["fp8 norms"] = Fp8Norms,
             ["fp8 swiglu"] = Fp8SwiGlu,

@@ -363,14 +363,14 @@ public class CachedDecoderTests
         );
     }
 
-    private static Device Gpu()
+    internal static Device Gpu()
     {
         var device = NativeRuntime.DefaultDevice();
         Assert.SkipUnless(device.type == DeviceType.CUDA, "There is no GPU.");
         return device;
     }
 
-    private static Glm4Model Make(Device device, ScalarType type)
+    internal static Glm4Model Make(Device device, ScalarType type)
     {
         var config = Glm4Config.Glm4_9B with
         {

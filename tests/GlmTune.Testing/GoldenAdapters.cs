@@ -13,10 +13,10 @@ public sealed class GoldenAdapters(string folder)
     /// <summary>An adapter's folder.</summary>
     public string PathOf(string kind) => Path.Combine(folder, $"adapter-{kind}");
 
-    /// <summary>Serves all of them.</summary>
-    internal ServedAdapters Serve(DecoderModel model)
+    /// <summary>Serves all of them, at most a number of low-rank ones on the device at once.</summary>
+    internal ServedAdapters Serve(DecoderModel model, int? most = null)
     {
-        var served = new ServedAdapters(model);
+        var served = new ServedAdapters(model, most);
         foreach (var kind in Kinds)
         {
             served.Load(kind, PathOf(kind));

@@ -240,7 +240,7 @@ internal sealed class ContinuousBatch(
     // Whether another pass over the same rows is worthwhile and possible: all are still present and have room, most
     // continue, nobody waits for a slot that one of them would free, and the decoder's state is unchanged.
     private bool CanContinue(List<GenerationRow> rows) =>
-        (waiting.First is not { Value: var next } || active.Count == limits.Slots || !cache.CanHold(next, active))
+        (waiting.First is not { Value: var next } || active.Count == limits.Slots || !CanEnter(next))
         && rows.Count == active.Count
         && rows.TrueForAll(active.Contains)
         && rows.Count(row => row.Left > 1) * 2 > rows.Count
@@ -419,7 +419,7 @@ internal sealed class ContinuousBatch(
     {
         while (waiting.First is { Value: var row } && active.Count < limits.Slots)
         {
-            if (active.Count > 0 && !cache.CanHold(row, active))
+            if (active.Count > 0 && !CanEnter(row))
             {
                 return;
             }
@@ -428,6 +428,9 @@ internal sealed class ContinuousBatch(
             active.Add(row);
         }
     }
+
+    private bool CanEnter(GenerationRow row) =>
+        cache.CanHold(row, active) && AdapterRoom.IsThereFor(row, active, model.MaxAdaptersOfPass);
 
     private void DropCache()
     {

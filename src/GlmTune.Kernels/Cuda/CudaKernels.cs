@@ -24,6 +24,7 @@ internal sealed class CudaKernels : LayerKernels
     private readonly StepKernels step;
     private readonly EmbeddingKernels embedding;
     private readonly LowRankKernels lowRank;
+    private readonly MixedLowRankKernels mixed;
     private readonly DecodeKernels decode;
     private readonly Fp8Kernels fp8;
     private readonly CompactKernels compact;
@@ -39,6 +40,7 @@ internal sealed class CudaKernels : LayerKernels
         step = new StepKernels(launcher, plain, fallbacks);
         embedding = new EmbeddingKernels(launcher, plain, fallbacks);
         lowRank = new LowRankKernels(launcher, fallbacks);
+        mixed = new MixedLowRankKernels(launcher, fallbacks);
         decode = new DecodeKernels(launcher, plain, fallbacks);
         fp8 = new Fp8Kernels(launcher, multipliesFp8, fallbacks);
         compact = new CompactKernels(launcher, fallbacks);
@@ -273,6 +275,23 @@ internal sealed class CudaKernels : LayerKernels
         if (!lowRank.DownBackward(gradient, x, a, probability, seed, inputGradient, weightGradient))
         {
             base.LowRankDownBackward(gradient, x, a, probability, seed, inputGradient, weightGradient);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override Tensor MixedDown(Tensor x, MixedRows rows, MixedLowRank adapters) =>
+        mixed.Down(x, rows, adapters) ?? base.MixedDown(x, rows, adapters);
+
+    /// <inheritdoc/>
+    public override Tensor MixedUp(Tensor low, MixedRows rows, MixedLowRank adapters, long outputs, Tensor? added) =>
+        mixed.Up(low, rows, adapters, outputs, added) ?? base.MixedUp(low, rows, adapters, outputs, added);
+
+    /// <inheritdoc/>
+    public override void AddProduct(Tensor y, Tensor x, Tensor weight)
+    {
+        if (!decode.AddProduct(y, x, weight))
+        {
+            base.AddProduct(y, x, weight);
         }
     }
 

@@ -16,7 +16,14 @@ internal readonly record struct KernelName(
     int Value = 0
 )
 {
-    private static readonly string[] UseMatrixUnits = ["project", "project_quantized", "decode_attention", "low_rank"];
+    private static readonly string[] UseMatrixUnits =
+    [
+        "project",
+        "project_quantized",
+        "decode_attention",
+        "low_rank",
+        "mixed_low_rank",
+    ];
     private static readonly string[] ReadNf4 = ["dequantize", "project_quantized"];
     private static readonly string[] DrawWords = ["dropout", "low_rank", "compact_adamw", "accumulate"];
 
@@ -31,6 +38,8 @@ internal readonly record struct KernelName(
         "project",
         "project_swiglu",
         "argmax",
+        "mixed_down",
+        "mixed_up",
     ];
 
     /// <summary>Whether it may start while the previous kernel is still running.</summary>

@@ -21,11 +21,21 @@ internal sealed class ServedAdapter
     /// 0.</summary>
     public int FirstPosition { get; internal init; }
 
-    /// <summary>Its row in the tables of scales; for a prefix 0, the row of the base model.</summary>
+    /// <summary>Whether it changes linear layers, so that it needs a row of their tables; false for a prefix.</summary>
+    public bool IsLowRank => Matrices is not null;
+
+    /// <summary>Its row in the tables of the layers; 0 while its matrices are not on the device, and for a
+    /// prefix.</summary>
     public int TableRow { get; internal set; }
 
     /// <summary>Whether it can still be used: false after it was unloaded.</summary>
     public bool IsLoaded { get; internal set; } = true;
+
+    /// <summary>Its matrices; null for a prefix.</summary>
+    internal AdapterMatrices? Matrices { get; init; }
+
+    /// <summary>When it was last used, by the count of its <see cref="ServedAdapters"/>.</summary>
+    internal long LastUse { get; set; }
 
     /// <summary>Keys and values of its virtual tokens, [2, P, K, D] for each decoder layer; empty for LoRA.</summary>
     internal IReadOnlyList<Tensor> Prefixes { get; init; } = [];

@@ -6,20 +6,26 @@ namespace GlmTune.Model.Adapters;
 
 /// <summary>Adapters of any kind served side by side on one base model: each row of a pass uses its own adapter, or
 /// none.</summary>
-/// <remarks>LoRA and DoRA adapters of all ranks, targets and scales share one pair of products per linear layer
-/// (<see cref="ServedLowRank"/>); a prefix is stored at the start of its rows' cache slots. Do not load or unload
-/// during a pass; <see cref="All"/> may be read at any time.</remarks>
+/// <remarks>LoRA and DoRA adapters of all ranks, targets and scales are applied by one pair of grouped products per
+/// linear layer (<see cref="ServedLowRank"/>); a prefix is stored at the start of its rows' cache slots. With a limit,
+/// the matrices of adapters that were not used for longest wait in host memory. Do not load or unload during a pass;
+/// <see cref="All"/> may be read at any time.</remarks>
 internal sealed class ServedAdapters : IDisposable
 {
+    private const int FirstRows = 8;
+
     private readonly DecoderModel model;
+    private readonly Dictionary<string, Linear> linears;
+    private readonly Dictionary<string, ServedLowRank> layers = []; // By the name of the weight.
     private ServedAdapter[] adapters = []; // Replaced with each change, because requests look up names at any time.
-    private readonly Dictionary<Linear, ServedLowRank> layers = [];
-    private readonly List<Tensor> tables = [];
+    private ServedAdapter?[] table; // The adapters on the device by their rows; row 0 is the base model's.
+    private long uses;
 
     /// <summary>An empty set.</summary>
     /// <param name="model">The base model; it must outlive the set.</param>
+    /// <param name="most">Most low-rank adapters on the device at once; null: all.</param>
     /// <exception cref="InvalidOperationException">The model already has a set, or an attached adapter.</exception>
-    public ServedAdapters(DecoderModel model)
+    public ServedAdapters(DecoderModel model, int? most = null)
     {
         if (
             model.Served is not null
@@ -33,12 +39,20 @@ internal sealed class ServedAdapters : IDisposable
             );
         }
 
-        this.model = model;
+        ArgumentOutOfRangeException.ThrowIfLessThan(most ?? 1, 1, nameof(most));
+        (this.model, Most, table) = (model, most, new ServedAdapter?[1 + (most ?? FirstRows)]);
+        linears = Linears(model).ToDictionary(linear => linear.Weight.Name);
         model.Served = this;
     }
 
     /// <summary>The adapters in the order of loading.</summary>
     public IReadOnlyList<ServedAdapter> All => adapters;
+
+    /// <summary>Most low-rank adapters on the device at once; null: all.</summary>
+    public int? Most { get; }
+
+    /// <summary>Changes when a row of the tables gets another adapter: rows read before are no longer valid.</summary>
+    public long Arrangement { get; private set; }
 
     /// <summary>Maximum number of virtual tokens of any adapter; 0 without prefixes.</summary>
     public int MaxVirtualTokens => adapters.Select(adapter => adapter.VirtualTokens).DefaultIfEmpty(0).Max();
@@ -53,48 +67,68 @@ internal sealed class ServedAdapters : IDisposable
     /// whole weights of the base.</exception>
     public ServedAdapter Load(string name, string folder, PrefixPositions positions = PrefixPositions.Auto)
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(name);
-        if (Array.Exists(adapters, other => other.Name == name))
-        {
-            throw new ArgumentException($"An adapter named '{name}' already exists.", nameof(name));
-        }
+        CheckName(name);
+        return Add(Read(name, folder, model, positions));
+    }
 
+    /// <summary>Reads an adapter folder; needs no pause of this model if it is read for another one of the same
+    /// architecture.</summary>
+    /// <param name="name">Name of the adapter in requests.</param>
+    /// <param name="folder">The adapter folder.</param>
+    /// <param name="shape">The model, or one like it whose weights need not be in memory. DoRA needs this model's
+    /// weights.</param>
+    /// <param name="positions">As for <see cref="Load"/>.</param>
+    /// <returns>The adapter for <see cref="Add"/>; null: it has to be read for this model.</returns>
+    /// <exception cref="InvalidDataException">As for <see cref="Load"/>.</exception>
+    public ServedAdapter? TryRead(
+        string name,
+        string folder,
+        DecoderModel shape,
+        PrefixPositions positions = PrefixPositions.Auto
+    )
+    {
         var config = AdapterConfigFile.Read(folder);
-        if (config.Kind == "LORA" && config.ReadLora().ModulesToSave is { Count: > 0 } modules)
+        return config.Kind == "LORA" && config.ReadLora().UseDora ? null : Read(name, folder, shape, positions);
+    }
+
+    /// <summary>Adds an adapter that was read.</summary>
+    /// <exception cref="ArgumentException">The name is empty or already used; the adapter is freed.</exception>
+    public ServedAdapter Add(ServedAdapter adapter)
+    {
+        try
         {
-            throw new InvalidDataException(
-                $"{config.Path}: modules_to_save ({string.Join(", ", modules)}) replaces weights of the base "
-                    + "model, which other adapters need. Serve this adapter alone, or merge it (glmtune merge)."
-            );
+            CheckName(adapter.Name);
+        }
+        catch
+        {
+            Free(adapter);
+            throw;
         }
 
-        using var scope = NewDisposeScope();
-        using var loaded = AdapterFolder.Load(folder, model, positions: positions);
-        loaded.Detach(model);
-        var adapter = loaded switch
+        var changed = false;
+        foreach (var (weight, columns, scaled) in adapter.Matrices?.Layers ?? [])
         {
-            Lora lora => new ServedAdapter(name, lora.Options.UseDora ? "DoRA" : "LoRA"),
-            PrefixTuning prefix => new ServedAdapter(name, "P-Tuning v2")
+            if (!layers.TryGetValue(weight, out var layer))
             {
-                VirtualTokens = prefix.VirtualTokens,
-                FirstPosition = prefix.FirstPosition,
-                Prefixes = [.. prefix.Prefixes.Select(parameter => parameter.Value.clone().DetachFromDisposeScope())],
-            },
-            _ => throw new InvalidDataException($"{folder}: adapters of kind {config.Kind} cannot be served."),
-        };
-        foreach (var delta in (loaded as Lora)?.Layers ?? [])
-        {
-            if (!layers.TryGetValue(delta.Linear, out var layer))
-            {
-                layers[delta.Linear] = layer = new ServedLowRank(delta.Linear);
-                delta.Linear.Attach(layer);
+                layers[weight] = layer = new ServedLowRank(linears[weight], table.Length);
+                linears[weight].Attach(layer);
             }
 
-            layer.Add(adapter, delta);
+            changed |= layer.MakeRoom(columns, scaled);
+            layer.Users++;
+        }
+
+        if (changed)
+        {
+            model.NoteChange();
         }
 
         adapters = [.. adapters, adapter];
-        Renumber();
+        if (Array.IndexOf(table, null, 1) > 0 || Most is null)
+        {
+            BringIn([adapter]);
+        }
+
         return adapter;
     }
 
@@ -107,70 +141,239 @@ internal sealed class ServedAdapters : IDisposable
             Array.Find(adapters, other => other.Name == name)
             ?? throw new ArgumentException($"Unknown adapter '{name}'; available: {Names()}.", nameof(name));
         adapters = [.. adapters.Where(other => other != adapter)];
-        Drop(adapter);
-        foreach (var (linear, layer) in layers)
+        Leave(adapter);
+        foreach (var (weight, _, _) in adapter.Matrices?.Layers ?? [])
         {
-            layer.Remove(adapter);
-            if (layer.IsEmpty)
+            var layer = layers[weight];
+            if (--layer.Users == 0)
             {
-                linear.Detach([layer]);
+                linears[weight].Detach([layer]);
                 layer.Dispose();
-                layers.Remove(linear);
+                layers.Remove(weight);
             }
         }
 
-        Renumber();
+        Free(adapter);
     }
 
-    /// <summary>The adapters of a pass's tokens; null if none of them is a low-rank one, so that layers need not
-    /// know.</summary>
+    /// <summary>Brings the matrices of adapters to the device; the least recently used make room.</summary>
+    /// <param name="used">Adapters of a pass, in any number of copies; null: the base model.</param>
+    /// <exception cref="InvalidOperationException">An adapter was unloaded, or they are more than may be there at
+    /// once.</exception>
+    public void BringIn(IEnumerable<ServedAdapter?> used)
+    {
+        uses++;
+        List<ServedAdapter>? missing = null;
+        foreach (var adapter in used)
+        {
+            if (adapter is { IsLoaded: false })
+            {
+                throw new InvalidOperationException($"The adapter '{adapter.Name}' was unloaded.");
+            }
+
+            if (adapter is { IsLowRank: true } && adapter.LastUse != uses)
+            {
+                adapter.LastUse = uses;
+                if (adapter.TableRow == 0)
+                {
+                    (missing ??= []).Add(adapter);
+                }
+            }
+        }
+
+        foreach (var adapter in missing ?? [])
+        {
+            Put(adapter, FreeRow());
+        }
+    }
+
+    /// <summary>The adapters of a pass's tokens, which are brought to the device; null if none of them is a low-rank
+    /// one, so that layers need not know.</summary>
+    /// <param name="model">The model.</param>
     /// <param name="bySequence">Adapter of each sequence; null for the base model.</param>
-    /// <param name="sequences">Their tokens in this pass.</param>
-    /// <param name="device">Device of the pass.</param>
-    /// <exception cref="InvalidOperationException">An adapter was unloaded.</exception>
-    public static AdapterRows? Rows(IReadOnlyList<ServedAdapter?> bySequence, SequenceLayout sequences, Device device)
+    /// <param name="tokens">Number of tokens of each sequence.</param>
+    /// <param name="device">Device of the result.</param>
+    /// <exception cref="InvalidOperationException">As for <see cref="BringIn"/>.</exception>
+    public static MixedRows? Rows(
+        DecoderModel model,
+        IReadOnlyList<ServedAdapter?> bySequence,
+        Func<int, int> tokens,
+        Device device
+    )
     {
         if (bySequence.FirstOrDefault(adapter => adapter is { IsLoaded: false }) is { } gone)
         {
             throw new InvalidOperationException($"The adapter '{gone.Name}' was unloaded.");
         }
 
-        return bySequence.All(adapter => adapter is null or { TableRow: 0 })
-            ? null
-            : new AdapterRows(
-                tensor(
-                        bySequence
-                            .SelectMany(
-                                (adapter, i) => Enumerable.Repeat((long)(adapter?.TableRow ?? 0), sequences.LengthOf(i))
-                            )
-                            .ToArray()
-                    )
-                    .to(device)
-            );
+        if (bySequence.All(adapter => adapter is null or { IsLowRank: false }))
+        {
+            return null;
+        }
+
+        model.Served!.BringIn(bySequence);
+        var rows = new List<int>();
+        foreach (var (i, adapter) in bySequence.Index())
+        {
+            rows.AddRange(Enumerable.Repeat(adapter?.TableRow ?? 0, tokens(i)));
+        }
+
+        return MixedRows.Of([.. rows], device);
     }
 
     /// <summary>Removes all adapters from the model.</summary>
     public void Dispose()
     {
-        Array.ForEach(adapters, Drop);
+        Array.ForEach(adapters, Free);
         adapters = [];
-        foreach (var (linear, layer) in layers)
+        foreach (var (weight, layer) in layers)
         {
-            linear.Detach([layer]);
+            linears[weight].Detach([layer]);
             layer.Dispose();
         }
 
         layers.Clear();
-        DropTables();
         model.Served = null;
     }
 
     private static IEnumerable<Linear> Linears(DecoderModel model) =>
         model.Layers.SelectMany(layer => layer.Linears).Append(model.Head.Projection);
 
-    private static void Drop(ServedAdapter adapter)
+    private ServedAdapter Read(string name, string folder, DecoderModel shape, PrefixPositions positions)
+    {
+        var config = AdapterConfigFile.Read(folder);
+        if (config.Kind == "LORA" && config.ReadLora().ModulesToSave is { Count: > 0 } modules)
+        {
+            throw new InvalidDataException(
+                $"{config.Path}: modules_to_save ({string.Join(", ", modules)}) replaces weights of the base "
+                    + "model, which other adapters need. Serve this adapter alone, or merge it (glmtune merge)."
+            );
+        }
+
+        using var scope = NewDisposeScope();
+        using var loaded = AdapterFolder.Load(folder, shape, positions: positions);
+        loaded.Detach(shape);
+        return loaded switch
+        {
+            Lora lora => new ServedAdapter(name, lora.Options.UseDora ? "DoRA" : "LoRA")
+            {
+                Matrices = new AdapterMatrices(lora.Layers, model.Type, weight => linears[weight].Weight.Device),
+            },
+            PrefixTuning prefix => new ServedAdapter(name, "P-Tuning v2")
+            {
+                VirtualTokens = prefix.VirtualTokens,
+                FirstPosition = prefix.FirstPosition,
+                Prefixes =
+                [
+                    .. prefix.Prefixes.Select(
+                        (parameter, layer) =>
+                            parameter
+                                .Value.to_type(model.Type)
+                                .to(model.Plan.DeviceOf(layer))
+                                .clone()
+                                .DetachFromDisposeScope()
+                    ),
+                ],
+            },
+            _ => throw new InvalidDataException($"{folder}: adapters of kind {config.Kind} cannot be served."),
+        };
+    }
+
+    private void CheckName(string name)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        if (Array.Exists(adapters, other => other.Name == name))
+        {
+            throw new ArgumentException($"An adapter named '{name}' already exists.", nameof(name));
+        }
+    }
+
+    private int FreeRow()
+    {
+        if (Array.IndexOf(table, null, 1) is > 0 and var free)
+        {
+            return free;
+        }
+
+        if (Most is null)
+        {
+            Grow();
+            return Array.IndexOf(table, null, 1);
+        }
+
+        var oldest = table.Skip(1).MinBy(adapter => adapter!.LastUse)!;
+        if (oldest.LastUse == uses)
+        {
+            throw new InvalidOperationException(
+                $"A pass uses more adapters than the {Most} that may be on the device at once."
+            );
+        }
+
+        var row = oldest.TableRow;
+        Leave(oldest);
+        return row;
+    }
+
+    private void Put(ServedAdapter adapter, int row)
+    {
+        foreach (var (weight, factors, gains) in adapter.Matrices!.BringIn())
+        {
+            layers[weight].Set(row, factors, gains);
+        }
+
+        (table[row], adapter.TableRow) = (adapter, row);
+        Arrangement++;
+    }
+
+    private void Leave(ServedAdapter adapter)
+    {
+        if (adapter.TableRow == 0)
+        {
+            return;
+        }
+
+        foreach (var (weight, _, _) in adapter.Matrices!.Layers)
+        {
+            layers[weight].Set(adapter.TableRow, null, null);
+        }
+
+        (table[adapter.TableRow], adapter.TableRow) = (null, 0);
+        adapter.Matrices.Leave();
+        Arrangement++;
+    }
+
+    // Larger tables are at other addresses.
+    private void Grow()
+    {
+        var before = table;
+        table = new ServedAdapter?[1 + (2 * (before.Length - 1))];
+        foreach (var weight in layers.Keys.ToList())
+        {
+            var old = layers[weight];
+            linears[weight].Detach([old]);
+            old.Dispose();
+            layers[weight] = new ServedLowRank(linears[weight], table.Length) { Users = old.Users };
+            linears[weight].Attach(layers[weight]);
+        }
+
+        foreach (var (weight, columns, scaled) in adapters.SelectMany(adapter => adapter.Matrices?.Layers ?? []))
+        {
+            layers[weight].MakeRoom(columns, scaled);
+        }
+
+        foreach (var adapter in before.OfType<ServedAdapter>())
+        {
+            adapter.Matrices!.Leave();
+            Put(adapter, adapter.TableRow);
+        }
+
+        model.NoteChange();
+    }
+
+    private static void Free(ServedAdapter adapter)
     {
         adapter.IsLoaded = false;
+        adapter.Matrices?.Dispose();
         foreach (var prefix in adapter.Prefixes)
         {
             prefix.Dispose();
@@ -179,43 +382,4 @@ internal sealed class ServedAdapters : IDisposable
 
     private string Names() =>
         adapters.Length == 0 ? "none" : string.Join(", ", adapters.Select(adapter => $"'{adapter.Name}'"));
-
-    // Layers whose rows have equal scales share a table, so that a pass looks up its rows once instead of in every
-    // layer.
-    private void Renumber()
-    {
-        var lowRank = adapters.Where(adapter => adapter.VirtualTokens == 0).ToList();
-        foreach (var (index, adapter) in lowRank.Index())
-        {
-            adapter.TableRow = index + 1;
-        }
-
-        DropTables();
-        var shared = new Dictionary<string, Tensor>();
-        foreach (var (linear, layer) in layers)
-        {
-            using var scope = NewDisposeScope();
-            var rows = layer.ScaleRows(lowRank.Count);
-            var key =
-                $"{linear.Weight.Device} {rows.GetLength(1)} "
-                + $"{string.Join(' ', rows.Cast<double>().Select(scale => BitConverter.DoubleToInt64Bits(scale)))}";
-            if (!shared.TryGetValue(key, out var table))
-            {
-                var type = model.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
-                table = shared[key] = tensor(rows).to_type(type).to(linear.Weight.Device).DetachFromDisposeScope();
-                tables.Add(table);
-            }
-
-            layer.Scales = table;
-            layer.MakeGains(lowRank.Count);
-        }
-
-        model.NoteChange();
-    }
-
-    private void DropTables()
-    {
-        tables.ForEach(table => table.Dispose());
-        tables.Clear();
-    }
 }

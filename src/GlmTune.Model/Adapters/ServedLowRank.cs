@@ -1,3 +1,4 @@
+using GlmTune.Kernels;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Layers;
 using static TorchSharp.torch;
@@ -5,19 +6,22 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Adapters;
 
 /// <summary>Low-rank deltas of several adapters on one linear layer, each applied to its own rows of a pass.</summary>
-/// <remarks>All A are stacked, [Σr, in], and all B concatenated, [out, Σr]. y += (x Aᵀ ∘ S) Bᵀ, where a token's row of
-/// S [N, Σr] contains its adapter's scale in that adapter's columns and zeros elsewhere: one pair of products for any
-/// mix of rows, and other adapters contribute exactly zero. With DoRA, a row's outputs are then multiplied by its
-/// adapter's gains. For inference: there is no backward pass. Sources: Hu et al., LoRA, arXiv:2106.09685, section 4.1;
-/// Chen et al., Punica, arXiv:2310.18547, section 2, for many adapters in one batch.</remarks>
-internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
+/// <remarks>A row's output begins with its adapter's delta and the bias, and the product with the weight is added to
+/// that; so the weight is multiplied once for all rows, and only the matrices of adapters that rows use are read. With
+/// DoRA, the sum without the bias is then multiplied by the row's gains. For inference: there is no backward pass.
+/// Sources: Hu et al., LoRA, arXiv:2106.09685, section 4.1; Chen et al., Punica, arXiv:2310.18547, section 2, for many
+/// adapters in one batch.</remarks>
+/// <param name="linear">The layer.</param>
+/// <param name="rows">Rows of its table: one for each adapter on the device, and row 0 for the base model.</param>
+internal sealed class ServedLowRank(Linear linear, int rows) : LinearAdapter, IDisposable
 {
-    private sealed record Part(ServedAdapter Adapter, double[] Scales, Tensor? Gains);
-
-    private readonly List<Part> parts = [];
-    private Tensor? stackedA;
-    private Tensor? besideB;
     private Tensor? gains;
+
+    /// <summary>The adapters' matrices.</summary>
+    public MixedLowRank Matrices { get; } = new(rows, linear.Weight.Device);
+
+    /// <summary>Number of loaded adapters that change this layer.</summary>
+    public int Users { get; set; }
 
     /// <inheritdoc/>
     public override IEnumerable<Parameter> Parameters => [];
@@ -25,103 +29,86 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
     /// <inheritdoc/>
     public override bool ScalesOutput => gains is not null;
 
-    /// <summary>Scales of all adapters, [1 + adapters, Σr], float32 or wider; shared by layers with equal scales. Not
-    /// owned.</summary>
-    public Tensor? Scales { get; set; }
+    /// <inheritdoc/>
+    public override bool CanDecode => true;
 
-    /// <summary>Whether no adapter has a delta on this layer.</summary>
-    public bool IsEmpty => parts.Count == 0;
+    /// <summary>Makes room for an adapter.</summary>
+    /// <param name="columns">Its Σr.</param>
+    /// <param name="scaled">Whether it has gains.</param>
+    /// <returns>Whether captured passes are no longer valid.</returns>
+    public bool MakeRoom(int columns, bool scaled)
+    {
+        var widens = columns > Matrices.Columns;
+        Matrices.Widen(columns);
+        if (!scaled || gains is not null)
+        {
+            return widens;
+        }
 
-    /// <summary>Adds a copy of an adapter's matrices.</summary>
-    public void Add(ServedAdapter adapter, LowRankAdapter delta)
+        var type = linear.Weight.Type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
+        gains = ones(rows, linear.OutputWidth, type, linear.Weight.Device).DetachFromDisposeScope();
+        return true;
+    }
+
+    /// <summary>Replaces a row of the table, in stream order.</summary>
+    /// <param name="row">From 1.</param>
+    /// <param name="factors">The adapter's matrices; null: none.</param>
+    /// <param name="scales">DoRA's gains, [out]; null: none.</param>
+    public void Set(int row, LowRankFactors? factors, Tensor? scales)
     {
         using var scope = NewDisposeScope();
-        parts.Add(new Part(adapter, delta.ColumnScales(), delta.OutputGains()?.DetachFromDisposeScope()));
-        Replace(ref stackedA, stackedA is null ? delta.StackedA.clone() : cat([stackedA, delta.StackedA], 0));
-        Replace(ref besideB, besideB is null ? delta.BlockB.clone() : cat([besideB, delta.BlockB], 1));
-    }
-
-    /// <summary>Removes an adapter's columns, if it has any on this layer.</summary>
-    public void Remove(ServedAdapter adapter)
-    {
-        if (parts.FindIndex(part => part.Adapter == adapter) is >= 0 and var gone)
+        Matrices.Set(row, factors);
+        if (gains?.select(0, row) is { } own)
         {
-            using var scope = NewDisposeScope();
-            var (first, count) = (parts.Take(gone).Sum(part => part.Scales.Length), parts[gone].Scales.Length);
-            parts[gone].Gains?.Dispose();
-            parts.RemoveAt(gone);
-            Replace(ref stackedA, Without(stackedA!, 0, first, count));
-            Replace(ref besideB, Without(besideB!, 1, first, count));
+            _ = scales is null ? own.FillInPlace(1) : own.copy_(scales);
         }
     }
 
-    /// <summary>Scales of each adapter, in the columns that it has.</summary>
-    /// <param name="adapters">Number of adapters with a row in the tables.</param>
-    /// <returns>[1 + adapters, Σr].</returns>
-    public double[,] ScaleRows(int adapters)
-    {
-        var rows = new double[1 + adapters, parts.Sum(part => part.Scales.Length)];
-        var column = 0;
-        foreach (var part in parts)
-        {
-            foreach (var scale in part.Scales)
-            {
-                rows[part.Adapter.TableRow, column++] = scale;
-            }
-        }
-
-        return rows;
-    }
-
-    /// <summary>Creates the table of DoRA's gains, [1 + adapters, out], with ones for adapters without gains; none if
-    /// no adapter has any.</summary>
-    /// <param name="adapters">Number of adapters with a row in the tables.</param>
-    public void MakeGains(int adapters)
-    {
-        using var scope = NewDisposeScope();
-        var scaled = parts.FindAll(part => part.Gains is not null);
-        if (scaled.Count == 0)
-        {
-            Replace(ref gains, null);
-            return;
-        }
-
-        var table = ones(1 + adapters, linear.OutputWidth, scaled[0].Gains!.dtype, linear.Weight.Device);
-        scaled.ForEach(part => table.select(0, part.Adapter.TableRow).copy_(part.Gains!));
-        Replace(ref gains, table);
-    }
+    /// <inheritdoc/>
+    public override bool AppliesTo(LayerContext context) => context.Adapters is not null;
 
     /// <inheritdoc/>
     public override void Forward(Linear linear, Tensor x, Tensor y, LayerContext context, Tape? tape)
     {
-        if (context.Adapters is not { } rows)
+        if (context.Adapters is not { } used)
         {
             return;
         }
 
         using var scope = NewDisposeScope();
-        var low = x.mm(stackedA!.t());
-        y.addmm_(low.mul_(rows.Of(Scales!)), besideB!.t(), 1, 1);
+        y.AddInPlace(Delta(x, used, context.Kernels, null));
         if (gains is not null)
         {
-            y.mul_(gains.index_select(0, rows.Index));
+            y.mul_(gains.index_select(0, used.Index));
         }
     }
 
     /// <inheritdoc/>
-    public override bool CanDecode => gains is null;
+    public override Tensor? BeginOutput(Tensor x, LayerContext context) =>
+        context.Adapters is { } used
+            ? Delta(x, used, context.Kernels, gains is null ? linear.Bias?.Value : null)
+            : null;
 
     /// <inheritdoc/>
-    public override void Decode(Tensor x, Tensor y, LayerContext context)
+    public override void EndOutput(Tensor y, LayerContext context)
     {
-        if (context.Adapters is not { } rows)
+        if (gains is null)
         {
             return;
         }
 
         using var scope = NewDisposeScope();
-        var low = context.Kernels.Project(x, stackedA!);
-        y.addmm_(low.mul_(context.Kernels.SelectRows(Scales!, rows.Index)), besideB!.t(), 1, 1);
+        y.mul_(context.Kernels.SelectRows(gains, context.Adapters!.Index));
+        if (linear.Bias is { } bias)
+        {
+            y.AddInPlace(bias.Value);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Decode(Tensor x, Tensor y, LayerContext context)
+    {
+        // Rows that have an adapter go through BeginOutput.
     }
 
     /// <inheritdoc/>
@@ -137,24 +124,15 @@ internal sealed class ServedLowRank(Linear linear) : LinearAdapter, IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        stackedA?.Dispose();
-        besideB?.Dispose();
+        Matrices.Dispose();
         gains?.Dispose();
-        parts.ForEach(part => part.Gains?.Dispose());
+        gains = null;
     }
 
-    private static Tensor? Without(Tensor all, int axis, long first, long count)
+    private Tensor Delta(Tensor x, MixedRows used, LayerKernels kernels, Tensor? bias)
     {
-        var rest = all.shape[axis] - first - count;
-        return first + rest == 0
-            ? null
-            : cat([all.narrow(axis, 0, first), all.narrow(axis, first + count, rest)], axis);
-    }
-
-    private static void Replace(ref Tensor? field, Tensor? value)
-    {
-        var previous = field;
-        field = value?.DetachFromDisposeScope();
-        previous?.Dispose();
+        using var scope = NewDisposeScope();
+        var low = kernels.MixedDown(x, used, Matrices);
+        return kernels.MixedUp(low, used, Matrices, linear.OutputWidth, bias).MoveToOuterDisposeScope();
     }
 }

@@ -99,7 +99,7 @@ internal sealed class FeedForward
     {
         using var scope = NewDisposeScope();
         var inner =
-            GateUp.Adapters.Count == 0 && GateUp.Bias is null
+            !GateUp.IsAdapted(context) && GateUp.Bias is null
                 ? GateUp.Weight.Quantized?.DecodeSwiGlu(x, context.Kernels)
                     ?? context.Kernels.ProjectSwiGlu(x, GateUp.Weight.Value)
                 : context.Kernels.SwiGlu(GateUp.Decode(x, context));

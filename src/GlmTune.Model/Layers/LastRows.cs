@@ -1,3 +1,4 @@
+using GlmTune.Kernels.Definitions;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model.Layers;
@@ -6,4 +7,4 @@ namespace GlmTune.Model.Layers;
 /// needed.</summary>
 /// <param name="Index">Their indices, int64 [m].</param>
 /// <param name="Adapters">Their adapters, if low-rank adapters are used.</param>
-internal sealed record LastRows(Tensor Index, AdapterRows? Adapters);
+internal sealed record LastRows(Tensor Index, MixedRows? Adapters);

@@ -33,7 +33,7 @@ internal sealed class LayerContext(Tensor cosine, Tensor sine) : IDisposable
 
     /// <summary>The served adapter of each token; null: the base model for all, or adapters are attached for all
     /// tokens.</summary>
-    public AdapterRows? Adapters { get; set; }
+    public MixedRows? Adapters { get; set; }
 
     /// <summary>For captured graphs: the mask keys of all dropout sites, int32 [sites], refilled at each replay; owned
     /// by the caller. Null: the seed is used.</summary>

@@ -44,6 +44,9 @@ internal sealed class Linear
     /// <summary>Whether an adapter needs the values of the output's gradient.</summary>
     public bool NeedsGradient => Weight.Trainable || Bias is { Trainable: true } || adapters.Count > 0;
 
+    /// <summary>Whether an adapter may change the output in a pass.</summary>
+    public bool IsAdapted(LayerContext context) => adapters.Exists(adapter => adapter.AppliesTo(context));
+
     /// <summary>Attaches an adapter.</summary>
     public void Attach(LinearAdapter adapter)
     {
@@ -121,6 +124,13 @@ internal sealed class Linear
     /// <returns>[n, out], in the caller's dispose scope.</returns>
     public Tensor Decode(Tensor x, LayerContext context)
     {
+        if (adapters is [var only] && only.BeginOutput(x, context) is { } begun)
+        {
+            AddProduct(begun, x, context.Kernels);
+            only.EndOutput(begun, context);
+            return begun;
+        }
+
         var y = Weight.Quantized is { } quantized
             ? quantized.Decode(x, Bias?.Value, context.Kernels)
             : context.Kernels.Project(x, Weight.Value, Bias?.Value);
@@ -163,6 +173,19 @@ internal sealed class Linear
         }
 
         return result?.MoveToOuterDisposeScope();
+    }
+
+    private void AddProduct(Tensor y, Tensor x, LayerKernels kernels)
+    {
+        if (Weight.Quantized is { } quantized)
+        {
+            using var product = quantized.Decode(x, null, kernels);
+            y.AddInPlace(product);
+        }
+        else
+        {
+            kernels.AddProduct(y, x, Weight.Value);
+        }
     }
 
     private Tensor Product(LinearInput input, Tensor? added, LayerContext context)

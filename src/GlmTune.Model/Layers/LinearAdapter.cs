@@ -26,6 +26,22 @@ internal abstract class LinearAdapter
     /// <summary>Whether <see cref="Decode"/> does the same as <see cref="Forward"/> without dropout.</summary>
     public virtual bool CanDecode => false;
 
+    /// <summary>Whether it may change the layer's output in a pass.</summary>
+    public virtual bool AppliesTo(LayerContext context) => true;
+
+    /// <summary>What the layer's output starts with in a pass that is not differentiated, and to which the product with
+    /// the weight is added; includes the bias, unless it <see cref="ScalesOutput"/>. Null: nothing, and
+    /// <see cref="Decode"/> is used. Only for an adapter that is alone on its layer.</summary>
+    /// <param name="x">The layer's input [n, in].</param>
+    /// <param name="context">The context of the pass.</param>
+    /// <returns>[n, out], contiguous, in the caller's dispose scope.</returns>
+    public virtual Tensor? BeginOutput(Tensor x, LayerContext context) => null;
+
+    /// <summary>Completes an output that <see cref="BeginOutput"/> started, in place.</summary>
+    /// <param name="y">The sum with the product, [n, out].</param>
+    /// <param name="context">The context of the pass.</param>
+    public virtual void EndOutput(Tensor y, LayerContext context) { }
+
     /// <summary>Changes the layer's output in a pass over few rows that is not differentiated: in place, by operators
     /// that write to given memory or take theirs from the kernels, so that the pass can be captured.</summary>
     /// <param name="x">The layer's input [n, in].</param>

@@ -37,7 +37,7 @@ internal sealed class PipelineStageContexts(
                     Kernels = kernels[stage],
                     Sequences = Own(new SequenceLayout(first.Sequences.Starts, device)),
                     Cache = first.Cache is { } cache ? Own(cache.On(device)) : null,
-                    Adapters = first.Adapters is { } rows ? Own(new AdapterRows(rows.Index.to(device).alias())) : null,
+                    Adapters = first.Adapters is { } rows ? Own(rows.On(device)) : null,
                 }
             );
         }

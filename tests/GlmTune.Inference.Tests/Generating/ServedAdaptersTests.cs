@@ -15,10 +15,17 @@ public class ServedAdaptersTests
     private static readonly GoldenAdapters Golden = new(GoldenData.Path("glm-tiny"));
 
     [Theory]
-    [InlineData(16, 4096)]
-    [InlineData(3, 4096)]
-    [InlineData(16, 5)]
-    public void Greedy_answers_of_a_mixed_batch_are_those_of_each_alone(int slots, int passTokens)
+    [InlineData(16, 4096, null, 0)]
+    [InlineData(3, 4096, null, 0)]
+    [InlineData(16, 5, null, 0)]
+    [InlineData(16, 7, 2, 0)]
+    [InlineData(16, 5, 3, 7)]
+    public void Greedy_answers_of_a_mixed_batch_are_those_of_each_alone(
+        int slots,
+        int passTokens,
+        int? adapters,
+        int blocks
+    )
     {
         using var model = Load("model-hf", ScalarType.Float32);
         var rows = Enumerable.Range(0, 14).Select(i => i % 6 == 0 ? null : GoldenAdapters.Kinds[(i % 6) - 1]).ToList();
@@ -38,12 +45,18 @@ public class ServedAdaptersTests
                 )
             )
             .ToList();
-        using var served = Golden.Serve(model);
-        var generator = new Generator(
-            model,
-            640,
-            limits: new GenerationLimits { Slots = slots, PassTokens = passTokens }
-        );
+        using var served = Golden.Serve(model, adapters);
+        var limits = new GenerationLimits { Slots = slots, PassTokens = passTokens };
+        if (blocks > 0)
+        {
+            // So little memory that rows have to leave, and come back.
+            limits = limits with
+            {
+                CacheBytes = blocks * CachedBlocks.Tokens * model.CachedTokenBytes,
+            };
+        }
+
+        var generator = new Generator(model, 640, limits: limits);
         var answers = generator.GenerateAll([.. rows.Select((adapter, row) => Request(row, adapter))]);
         Assert.Equal(expected, answers.Select(answer => answer.Tokens));
     }

@@ -148,8 +148,12 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
 
     public Tensor Project(Tensor x, Tensor weight, Tensor? bias, Tensor? residual)
     {
-        var (rows, width, outputs) = (KernelTensor.Size(x, 0), KernelTensor.Size(x, 1), KernelTensor.Size(weight, 0));
-        var y = KernelTensor.Empty(KernelTensor.TypeOf(x), x.device, rows, outputs);
+        var y = KernelTensor.Empty(
+            KernelTensor.TypeOf(x),
+            x.device,
+            KernelTensor.Size(x, 0),
+            KernelTensor.Size(weight, 0)
+        );
         if (!FewRows(x) || fallbacks.Refuse(ProjectGuard("project", x, weight, bias, residual)))
         {
             // With a bias the library takes working memory of its own at each call, which a captured graph must not.
@@ -163,21 +167,37 @@ internal sealed class DecodeKernels(IKernelLauncher launcher, PlainKernels plain
             return residual is null ? y : y.AddInPlace(residual);
         }
 
+        Launch(x, weight, bias, residual, y);
+        return y;
+    }
+
+    /// <summary>As <see cref="LayerKernels.AddProduct"/>; false: the kernel is not taken.</summary>
+    public bool AddProduct(Tensor y, Tensor x, Tensor weight)
+    {
+        if (!FewRows(x) || fallbacks.Refuse(ProjectGuard("project", x, weight, residual: y)))
+        {
+            return false;
+        }
+
+        Launch(x, weight, null, y, y);
+        return true;
+    }
+
+    // The result may be the residual: a thread reads an element before it writes it.
+    private void Launch(Tensor x, Tensor weight, Tensor? bias, Tensor? residual, Tensor y) =>
         launcher.Launch(
             Kernel("project", x),
-            TileGrid((outputs + TileRows - 1) / TileRows),
+            TileGrid((KernelTensor.Size(weight, 0) + TileRows - 1) / TileRows),
             128,
             x,
             weight,
             bias,
             residual,
             y,
-            rows,
-            width,
-            outputs
+            KernelTensor.Size(x, 0),
+            KernelTensor.Size(x, 1),
+            KernelTensor.Size(weight, 0)
         );
-        return y;
-    }
 
     public Tensor ProjectSwiGlu(LayerKernels kernels, Tensor x, Tensor weight)
     {
