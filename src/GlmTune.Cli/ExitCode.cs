@@ -1,4 +1,5 @@
 using GlmTune.Collectives;
+using GlmTune.Files;
 using GlmTune.Inference;
 using GlmTune.Kernels.Memory;
 using GlmTune.Training;
@@ -63,6 +64,11 @@ internal static class ExitCode
             or SharedFailureException
             or DllNotFoundException:
                 error.WriteLine(exception.Message);
+                if (DiskAdvice.For(exception) is { } advice)
+                {
+                    error.WriteLine(advice);
+                }
+
                 return Users;
             default:
                 error.WriteLine("Internal error. Please report it with the command line and the trace below.");

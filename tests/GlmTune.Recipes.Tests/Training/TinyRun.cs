@@ -14,10 +14,15 @@ namespace GlmTune.Recipes.Tests;
 /// several threads.</summary>
 internal sealed class TinyRun : IDisposable
 {
-    private readonly string root = Directory.CreateTempSubdirectory("glmtune-run-").FullName;
+    private readonly string root;
 
     public TinyRun()
+        : this(Directory.CreateTempSubdirectory("glmtune-run-").FullName) { }
+
+    /// <param name="root">A new folder, which it deletes at its end.</param>
+    public TinyRun(string root)
     {
+        this.root = root;
         NativeRuntime.Load();
         var nano = Path.Combine(Repository, "models", "glm-nano");
         Directory.CreateDirectory(Model);
@@ -89,11 +94,12 @@ internal sealed class TinyRun : IDisposable
         Action<int, StepReport>? stepped = null,
         Func<int, CancellationToken>? stop = null,
         string? data = null,
-        Action<string>? noted = null
+        Action<string>? noted = null,
+        Action<string>? saved = null
     )
     {
         data ??= Data;
-        var report = new RunReport { Noted = noted };
+        var report = new RunReport { Noted = noted, SavedTo = saved };
         CancellationToken Stop(int rank) => stop?.Invoke(rank) ?? default;
         if (ranks == 1)
         {
@@ -130,6 +136,9 @@ internal sealed class RunReport
 
     /// <summary>Called with each note as it comes.</summary>
     public Action<string>? Noted { get; init; }
+
+    /// <summary>Called with each saved checkpoint as it comes.</summary>
+    public Action<string>? SavedTo { get; init; }
 
     public List<(long Step, IReadOnlyDictionary<string, double> Values)> Evaluations { get; } = [];
 
@@ -169,7 +178,11 @@ internal sealed class RunReport
 
         public void Tested(IReadOnlyDictionary<string, double> values) => Say(() => all.Test = values);
 
-        public void Saved(string folder) => Say(() => all.Saved.Add(folder));
+        public void Saved(string folder)
+        {
+            Say(() => all.Saved.Add(folder));
+            all.SavedTo?.Invoke(folder);
+        }
 
         private void Say(Action what)
         {

@@ -41,7 +41,7 @@ internal sealed class DurableTree
                 written.IsDirty = true;
                 break;
             case DiskOperation.Flush when Find(call.Path) is FileNode file:
-                file.Durable = File.ReadAllBytes(call.Path);
+                file.Durable = Read(call.Path);
                 file.IsDirty = false;
                 break;
             case DiskOperation.FlushFolder when Find(call.Path) is Folder folder:
@@ -119,14 +119,20 @@ internal sealed class DurableTree
         var folder = new Folder();
         foreach (var entry in Directory.GetFileSystemEntries(path))
         {
-            Node node = Directory.Exists(entry)
-                ? ReadFolder(entry)
-                : new FileNode { Durable = File.ReadAllBytes(entry) };
+            Node node = Directory.Exists(entry) ? ReadFolder(entry) : new FileNode { Durable = Read(entry) };
             folder.Live[NameOf(entry)] = node;
             folder.Durable[NameOf(entry)] = node;
         }
 
         return folder;
+    }
+
+    // Without the lock of .NET, which conflicts with that of a file in use.
+    private static byte[] Read(string path)
+    {
+        using var handle = OsLock.OpenToRead(path);
+        var bytes = new byte[RandomAccess.GetLength(handle)];
+        return bytes.AsSpan(0, RandomAccess.Read(handle, bytes, 0)).ToArray();
     }
 
     private static void KeepContent(string path, Folder folder)
@@ -140,7 +146,7 @@ internal sealed class DurableTree
             }
             else if (node is FileNode { IsDirty: true } file && File.Exists(at))
             {
-                file.Written = File.ReadAllBytes(at);
+                file.Written = Read(at);
             }
         }
     }

@@ -102,7 +102,14 @@ internal sealed class FaultyDisk(string root, DiskFault? fault, int at, int seed
             }
 
             run(call.Bytes);
-            durable?.Did(call);
+            try
+            {
+                durable?.Did(call);
+            }
+            catch (IOException error)
+            {
+                throw new InvalidOperationException($"{call} was not recorded: {error.Message}", error);
+            }
         }
     }
 
