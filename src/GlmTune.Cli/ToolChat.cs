@@ -15,6 +15,7 @@ internal sealed class ToolChat : IDisposable
     private readonly Screen screen;
     private readonly IChatClient client;
     private readonly TextWriter remarks;
+    private readonly bool talks;
     private readonly bool canAsk;
     private readonly HashSet<string> allowed;
     private readonly ToolLoop loop;
@@ -41,9 +42,10 @@ internal sealed class ToolChat : IDisposable
         TimeSpan? callTimeout = null
     )
     {
-        (this.screen, this.client, remarks, canAsk, this.allowed) = (
+        (this.screen, this.client, this.talks, remarks, canAsk, this.allowed) = (
             screen,
             client,
+            talks,
             talks ? screen.Output : screen.Error,
             talks || screen.InputIsTyped,
             [.. allowed]
@@ -158,19 +160,27 @@ internal sealed class ToolChat : IDisposable
         var updates = new List<ChatResponseUpdate>();
         shown = false;
         CheckRoom(said);
+        var thoughts = new ThoughtWriter(screen, talks || screen.IsTerminal ? remarks : null);
         await foreach (
             var update in loop.GetStreamingResponseAsync([.. history, said], options, stop).ConfigureAwait(false)
         )
         {
             updates.Add(update);
+            foreach (var thought in update.Contents.OfType<TextReasoningContent>())
+            {
+                await thoughts.WriteAsync(thought.Text).ConfigureAwait(false);
+            }
+
             if (update.Role != ChatRole.Tool && update.Text.Length > 0)
             {
                 shown = true;
+                await thoughts.EndAsync().ConfigureAwait(false);
                 await output.WriteAsync(TerminalText.Lines(update.Text)).ConfigureAwait(false);
                 await output.FlushAsync(stop).ConfigureAwait(false);
             }
         }
 
+        await thoughts.EndAsync().ConfigureAwait(false);
         await output.WriteLineAsync().ConfigureAwait(false);
         var response = updates.ToChatResponse();
         history.Add(said);

@@ -21,12 +21,15 @@ public sealed record EvaluatedAnswer(
     GenerationScores Scores
 )
 {
+    /// <summary>The thoughts before the answer, which are not scored; empty if the model has none.</summary>
+    public string Reasoning { get; init; } = "";
+
     /// <summary>The answer as a row of a prediction file, with the further keys <c>line</c>, <c>message_index</c>,
-    /// <c>prompt</c> and <c>finish_reason</c>.</summary>
+    /// <c>prompt</c>, <c>finish_reason</c> and, of a model that thinks, <c>reasoning_content</c>.</summary>
     internal PredictionRow ToRow() =>
         new(Prediction, Label)
         {
-            Extra = new Dictionary<string, JsonElement>
+            Extra = new Dictionary<string, JsonElement>(Thought())
             {
                 ["line"] = JsonSerializer.SerializeToElement(Example.Line),
                 ["message_index"] = JsonSerializer.SerializeToElement(Example.MessageIndex),
@@ -34,4 +37,7 @@ public sealed record EvaluatedAnswer(
                 ["finish_reason"] = JsonSerializer.SerializeToElement(Finish == FinishReason.Stop ? "stop" : "length"),
             },
         };
+
+    private IEnumerable<KeyValuePair<string, JsonElement>> Thought() =>
+        Reasoning.Length == 0 ? [] : [new("reasoning_content", JsonSerializer.SerializeToElement(Reasoning))];
 }

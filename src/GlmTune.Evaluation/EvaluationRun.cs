@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using GlmTune.Data.Conversations;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Evaluation.Metrics;
@@ -117,8 +118,21 @@ internal sealed class EvaluationRun(
             onAnswers(++done);
         }
 
+        // Thoughts are not part of the answer that is scored.
+        var written = answers
+            .Zip(
+                generated,
+                (example, answer) =>
+                    example.Thinks
+                        ? Thoughts.Generated(tokenizer.Decode(answer.Tokens))
+                        : new Thoughts("", tokenizer.Decode(answer.Tokens))
+            )
+            .ToList();
         var pairs = answers
-            .Zip(generated, (example, answer) => (Prediction: Text(answer.Tokens), Label: Text(example.TargetIds)))
+            .Zip(
+                written,
+                (example, answer) => (Prediction: PythonText.Trim(answer.Answer), Label: Text(example.TargetIds))
+            )
             .ToList();
         var scores = GenerationScores.OfEach(pairs);
         return
@@ -133,6 +147,9 @@ internal sealed class EvaluationRun(
                         generated[i].Finish,
                         scores[i]
                     )
+                    {
+                        Reasoning = written[i].Reasoning,
+                    }
             ),
         ];
     }

@@ -104,12 +104,12 @@ internal static class DataFolder
                     ),
             ];
 
-    /// <summary>One row as training sees it; blank lines do not count.</summary>
+    /// <summary>The sequences of one row as training sees them; blank lines do not count.</summary>
     /// <param name="split">The split.</param>
     /// <param name="row">Number of the row, from 1.</param>
     /// <param name="template">The chat template.</param>
     /// <exception cref="InvalidDataException">The row does not exist, or it has problems.</exception>
-    public static TokenizedExample ReadRow(DataSplit split, int row, Glm4Template template)
+    public static IReadOnlyList<TokenizedExample> ReadRow(DataSplit split, int row, Glm4Template template)
     {
         var count = 0;
         foreach (var found in ConversationFile.Rows(split.File))
@@ -117,10 +117,7 @@ internal static class DataFolder
             if (++count == row)
             {
                 return found.Conversation is { } conversation
-                    ? template.RenderTraining(conversation) with
-                    {
-                        Line = found.Line,
-                    }
+                    ? [.. template.RenderTraining(conversation).Select(example => example with { Line = found.Line })]
                     : throw DataProblem.Exception([.. found.Problems]);
             }
         }

@@ -84,6 +84,27 @@ public sealed class ChatPageTests(Chromium chromium) : BrowserTests(chromium)
     }
 
     [Fact]
+    public async Task Thoughts_are_folded_above_the_answer_and_go_back_to_the_server()
+    {
+        await using var server = await ScriptedServer.StartAsync();
+        server.Answer = _ => [Think("Hm. <b>"), Think("Well."), Say("Four."), End("stop")];
+        await using var tab = await OpenAsync(server.Address);
+        await tab.AskAsync("two and two?");
+        var thoughts = tab.Page.Locator(".thoughts div");
+        await Assertions.Expect(thoughts).ToBeHiddenAsync();
+        await tab.Page.GetByText("Thoughts", new() { Exact = true }).ClickAsync();
+        await Assertions.Expect(thoughts).ToHaveTextAsync("Hm. <b>Well.");
+        await Assertions.Expect(tab.Page.Locator(".markdown")).ToHaveTextAsync("Four.");
+        await tab.AccessibleAsync();
+
+        server.Answer = _ => [Say("Five."), End("stop")];
+        await tab.AskAsync("and one?");
+        var sent = server.Requests.Last().GetProperty("messages")[1];
+        Assert.Equal("Hm. <b>Well.", sent.GetProperty("reasoning_content").GetString());
+        await Assertions.Expect(tab.Page.Locator(".thoughts >> visible=true")).ToHaveCountAsync(1);
+    }
+
+    [Fact]
     public async Task A_message_is_edited_and_the_conversation_goes_on_from_there_or_comes_back()
     {
         await using var server = await ScriptedServer.StartAsync();

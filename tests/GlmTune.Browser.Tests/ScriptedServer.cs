@@ -71,6 +71,10 @@ internal sealed class ScriptedServer : IAsyncDisposable
     public static object Say(string text) =>
         new { choices = new[] { new { index = 0, delta = new { content = text } } } };
 
+    /// <summary>Thoughts before the answer.</summary>
+    public static object Think(string text) =>
+        new { choices = new[] { new { index = 0, delta = new { reasoning_content = text } } } };
+
     /// <summary>A whole call.</summary>
     public static object Call(string id, string name, string arguments) =>
         new

@@ -61,6 +61,27 @@ public class EvaluationRunTests
     }
 
     [Theory]
+    [InlineData("\nHm.\n</think>\n\n好\n", "好", "Hm.", 100)]
+    [InlineData("\nHm. 好", "", "Hm. 好", 0)]
+    public void Thoughts_are_kept_apart_from_the_answer_that_is_scored(
+        string said,
+        string prediction,
+        string reasoning,
+        double score
+    )
+    {
+        var template = new Glm4Template(Bytes, new TemplateOptions { Preset = TemplatePreset.Z1 });
+        var rows = template.RenderEvaluation(
+            new Conversation([new(Role.User, "one"), new(Role.Assistant, "好") { Reasoning = "No." }])
+        );
+        var model = Saying([.. Bytes.Encode("\n<think>" + said), Bytes.Special.User]);
+        var answer = new EvaluationRun(Bytes, [Row], rows).Run(model).Answers[0];
+        Assert.Equal((prediction, "好", reasoning), (answer.Prediction, answer.Label, answer.Reasoning));
+        Assert.Equal(score, answer.Scores.Rouge1);
+        Assert.Equal(reasoning, answer.ToRow().Extra["reasoning_content"].GetString());
+    }
+
+    [Theory]
     [InlineData("<|endoftext|>")]
     [InlineData("<|user|>")]
     [InlineData("<|observation|>")]

@@ -12,7 +12,8 @@ internal static class ScriptedChat
 
     /// <param name="script">From the prompt's text (special tokens as text) to what the model writes after it; special
     /// tokens as text too.</param>
-    public static ChatModel Answering(Func<string, string> script) =>
+    /// <param name="preset">The template; null: the default.</param>
+    public static ChatModel Answering(Func<string, string> script, TemplatePreset? preset = null) =>
         new(
             FakeLm.Sure(
                 300,
@@ -35,16 +36,16 @@ internal static class ScriptedChat
                     return given < answer.Length ? answer[given] : Bytes.Special.User;
                 }
             ),
-            new Glm4Template(Bytes),
+            new Glm4Template(Bytes, new TemplateOptions { Preset = preset ?? TemplatePreset.Default }),
             new GenerationOptions { MaxNewTokens = 500 }
         );
 
-    public static async Task<string> Joined(this IAsyncEnumerable<string> pieces)
+    public static async Task<string> Joined(this IAsyncEnumerable<AnswerText> pieces, bool thoughts = false)
     {
         var text = new StringBuilder();
         await foreach (var piece in pieces)
         {
-            text.Append(piece);
+            text.Append(piece.IsThought == thoughts ? piece.Text : "");
         }
 
         return text.ToString();

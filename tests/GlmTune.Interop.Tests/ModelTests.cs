@@ -77,7 +77,7 @@ public sealed class ModelTests : IDisposable
             .. ConversationFile
                 .Read(data)
                 .Take(4)
-                .SelectMany(conversation => template.RenderTraining(conversation).TokenIds)
+                .SelectMany(conversation => template.RenderTraining(conversation).Single().TokenIds)
                 .Take(240),
         ];
     }

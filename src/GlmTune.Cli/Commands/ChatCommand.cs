@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text.Json.Serialization;
 using GlmTune.Data.Conversations;
 using GlmTune.Files;
 using GlmTune.Inference;
@@ -134,7 +135,8 @@ internal static class ChatCommand
             await ShowAsync(
                     json ? TextWriter.Null : screen.Output,
                     session.AskAsync(question, stop),
-                    () => session.LastAnswer!.Calls
+                    () => session.LastAnswer!.Calls,
+                    new ThoughtWriter(screen, json || !screen.IsTerminal ? null : screen.Error)
                 )
                 .ConfigureAwait(false);
         }
@@ -148,15 +150,18 @@ internal static class ChatCommand
             var answer = session.LastAnswer!;
             screen.Output.WriteLine(
                 JsonText.Of(
-                    new
-                    {
+                    new AnswerJson(
                         answer.Text,
-                        ToolCalls = answer.Calls.Select(call => new { call.Name, call.Arguments }),
-                        FinishReason = answer.Finish == FinishReason.Length ? "length"
-                        : answer.Calls.Count > 0 ? "tool_calls"
-                        : "stop",
+                        [.. answer.Calls.Select(call => new CallJson(call.Name, call.Arguments))],
+                        answer.Finish == FinishReason.Length ? "length"
+                            : answer.Calls.Count > 0 ? "tool_calls"
+                            : "stop",
                         answer.PromptTokens,
-                        answer.AnswerTokens,
+                        answer.AnswerTokens
+                    )
+                    {
+                        ReasoningContent = answer.Reasoning.Length > 0 ? answer.Reasoning : null,
+                        ReasoningTokens = answer.ReasoningTokens > 0 ? answer.ReasoningTokens : null,
                     }
                 )
             );
@@ -238,7 +243,8 @@ internal static class ChatCommand
                             call is null
                                 ? session.AskAsync(line, interrupt.Token)
                                 : session.ObserveAsync(line, interrupt.Token),
-                            () => session.LastAnswer!.Calls
+                            () => session.LastAnswer!.Calls,
+                            new ThoughtWriter(screen, screen.Output)
                         ),
                     session.DropOldest,
                     stop
@@ -250,17 +256,27 @@ internal static class ChatCommand
     /// control the terminal.</summary>
     internal static async Task ShowAsync(
         TextWriter output,
-        IAsyncEnumerable<string> pieces,
-        Func<IReadOnlyList<ToolCall>> calls
+        IAsyncEnumerable<AnswerText> pieces,
+        Func<IReadOnlyList<ToolCall>> calls,
+        ThoughtWriter thoughts
     )
     {
         var any = false;
-        await foreach (var piece in pieces.ConfigureAwait(false))
+        await foreach (var (text, isThought) in pieces.ConfigureAwait(false))
         {
+            if (isThought)
+            {
+                await thoughts.WriteAsync(text).ConfigureAwait(false);
+                continue;
+            }
+
+            await thoughts.EndAsync().ConfigureAwait(false);
             any = true;
-            await output.WriteAsync(TerminalText.Lines(piece)).ConfigureAwait(false);
+            await output.WriteAsync(TerminalText.Lines(text)).ConfigureAwait(false);
             await output.FlushAsync().ConfigureAwait(false);
         }
+
+        await thoughts.EndAsync().ConfigureAwait(false);
 
         foreach (var call in calls())
         {
@@ -274,4 +290,21 @@ internal static class ChatCommand
 
         await output.WriteLineAsync().ConfigureAwait(false);
     }
+
+    private sealed record AnswerJson(
+        string Text,
+        IReadOnlyList<CallJson> ToolCalls,
+        string FinishReason,
+        int PromptTokens,
+        int AnswerTokens
+    )
+    {
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        public string? ReasoningContent { get; init; }
+
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        public int? ReasoningTokens { get; init; }
+    }
+
+    private sealed record CallJson(string Name, string Arguments);
 }

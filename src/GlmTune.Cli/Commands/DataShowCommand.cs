@@ -49,26 +49,30 @@ internal static class DataShowCommand
                 TokenizeText.ReadTokenizer(given.GetRequiredValue(model)),
                 recipe.Data.Template
             );
-            var example = DataFolder.ReadRow(wanted, given.GetRequiredValue(row), template);
-            if (given.GetValue(json))
+            var examples = DataFolder.ReadRow(wanted, given.GetRequiredValue(row), template);
+            foreach (var example in examples)
             {
-                screen.Output.WriteLine(
-                    JsonText.Of(
-                        new
-                        {
-                            wanted.File,
-                            example.Line,
-                            InputIds = example.TokenIds,
-                            Labels = example.Labels(),
-                            Text = MarkedText.Of(example, template.Tokenizer),
-                            example.FullLength,
-                        }
-                    )
-                );
-                return;
+                if (given.GetValue(json))
+                {
+                    screen.Output.WriteLine(
+                        JsonText.Of(
+                            new
+                            {
+                                wanted.File,
+                                example.Line,
+                                InputIds = example.TokenIds,
+                                Labels = example.Labels(),
+                                Text = MarkedText.Of(example, template.Tokenizer),
+                                example.FullLength,
+                            }
+                        )
+                    );
+                }
+                else
+                {
+                    Show(screen, wanted, example, template.Tokenizer);
+                }
             }
-
-            Show(screen, wanted, example, template.Tokenizer);
         });
         return command;
     }

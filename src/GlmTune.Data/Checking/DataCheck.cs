@@ -18,8 +18,9 @@ internal sealed class DataCheck(Glm4Template template)
     public SplitReport Check(string path, int parallelism = 1, CancellationToken stop = default)
     {
         var rows = ConversationFile.Map(path, parallelism, row => Check(row, path), stop: stop).ToList();
-        var readable = rows.Where(row => row.Example is not null).ToList();
-        var usable = readable.Where(row => row.Example!.SupervisedTokens > 0).ToList();
+        var readable = rows.Where(row => row.Examples is not null).ToList();
+        var usable = readable.Where(row => row.Examples!.Any(example => example.SupervisedTokens > 0)).ToList();
+        var used = usable.SelectMany(row => row.Examples!).Where(example => example.SupervisedTokens > 0).ToList();
         return new SplitReport
         {
             File = path,
@@ -29,9 +30,9 @@ internal sealed class DataCheck(Glm4Template template)
             Answers = readable.Sum(row => row.Answers),
             PromptsTooLong = readable.Sum(row => row.PromptsTooLong),
             ToolCalls = readable.Sum(row => row.ToolCalls),
-            Tokens = usable.Sum(row => (long)row.Example!.TokenIds.Length),
-            SupervisedTokens = usable.Sum(row => (long)row.Example!.SupervisedTokens),
-            Lengths = LengthSummary.Of(readable.Select(row => row.Example!.FullLength)),
+            Tokens = used.Sum(example => (long)example.TokenIds.Length),
+            SupervisedTokens = used.Sum(example => (long)example.SupervisedTokens),
+            Lengths = LengthSummary.Of(readable.SelectMany(row => row.Examples!).Select(example => example.FullLength)),
             Findings = [.. rows.SelectMany(row => row.Findings)],
             Notes = RowNotes.Of(path, rows.Select(row => row.Source)),
         };
@@ -49,14 +50,14 @@ internal sealed class DataCheck(Glm4Template template)
 
         try
         {
-            var example = template.RenderTraining(conversation);
+            var examples = template.RenderTraining(conversation);
             var answers = template.CountAnswers(conversation);
-            Lengths(conversation, example, row.Place, path, findings);
+            Lengths(conversation, examples, row.Place, path, findings);
             findings.AddRange(advice.Find(conversation, path, row.Place));
             return new CheckedRow(findings)
             {
                 Source = row,
-                Example = example,
+                Examples = examples,
                 Messages = conversation.Messages.Count,
                 Answers = answers,
                 PromptsTooLong = answers - template.RenderEvaluation(conversation).Count,
@@ -72,18 +73,20 @@ internal sealed class DataCheck(Glm4Template template)
 
     private void Lengths(
         Conversation conversation,
-        TokenizedExample example,
+        IReadOnlyList<TokenizedExample> examples,
         RowPlace place,
         string path,
         List<Finding> findings
     )
     {
-        if (example.SupervisedTokens == 0)
+        if (examples.All(example => example.SupervisedTokens == 0))
         {
-            var problem = TrainingSet.NothingLearnt(template, conversation, example).In(path, place);
+            var problem = TrainingSet.NothingLearnt(template, conversation, examples).In(path, place);
             findings.Add(new Finding(FindingKind.NothingLearnt, problem));
+            return;
         }
-        else if (example.IsCut)
+
+        foreach (var example in examples.Where(example => example.IsCut))
         {
             var limit = template.Options.MaxTrainingTokens;
             var what = example.LostItsEnd
@@ -110,7 +113,7 @@ internal sealed class DataCheck(Glm4Template template)
     {
         public ConversationRow? Source { get; init; }
 
-        public TokenizedExample? Example { get; init; }
+        public IReadOnlyList<TokenizedExample>? Examples { get; init; }
 
         public int Messages { get; init; }
 

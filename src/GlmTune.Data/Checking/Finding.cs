@@ -32,6 +32,9 @@ internal enum FindingKind
     /// <summary>An observation that does not follow a call.</summary>
     ObservationWithoutCall,
 
+    /// <summary>An answer without thoughts, for a model that thinks before each answer.</summary>
+    NoThoughts,
+
     /// <summary>Content includes the text of a special token: an injection, or a row that was already
     /// rendered.</summary>
     SpecialText,

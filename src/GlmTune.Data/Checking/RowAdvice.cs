@@ -51,6 +51,28 @@ internal sealed class RowAdvice(Glm4Template template)
                 );
             }
 
+            if (!template.TakesThoughts && message.Content.Contains(Thoughts.Close, StringComparison.Ordinal))
+            {
+                yield return Found(
+                    FindingKind.SpecialText,
+                    index,
+                    $"the text '{Thoughts.Close}' is treated as plain text: this template has no thoughts."
+                );
+            }
+
+            if (
+                template.Thinks
+                && message is { Role: Role.Assistant, IsSupervised: true, Content.Length: > 0 }
+                && Thoughts.Of(message).Reasoning.Length == 0
+            )
+            {
+                yield return Found(
+                    FindingKind.NoThoughts,
+                    index,
+                    "an answer without 'reasoning_content', which teaches the model to answer without thinking."
+                );
+            }
+
             if (
                 Placeholders.FirstOrDefault(text => message.Content.Contains(text, StringComparison.Ordinal)) is
                 { } file

@@ -36,6 +36,11 @@ public static class ConversationWriter
             json.WriteString("metadata", message.Metadata);
         }
 
+        if (message.Reasoning.Length > 0)
+        {
+            json.WriteString("reasoning_content", message.Reasoning);
+        }
+
         json.WriteString("content", message.Content);
         if (message.Loss is { } loss)
         {

@@ -12,6 +12,10 @@ public sealed record Message(Role Role, string Content)
     /// <summary>The tools that a system message declares, in order; empty for other roles.</summary>
     public IReadOnlyList<ToolDefinition> Tools { get; init; } = [];
 
+    /// <summary>The thoughts before an assistant's text, from the row's <c>reasoning_content</c>; empty if there are
+    /// none. Only templates of reasoning models can write them.</summary>
+    public string Reasoning { get; init; } = "";
+
     /// <summary>Whether the message is supervised, from the row's <c>loss</c>; null: assistant messages are.</summary>
     public bool? Loss { get; init; }
 

@@ -21,6 +21,8 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
         "tool_calls",
         "function_call",
         "refusal",
+        "reasoning_content",
+        "reasoning",
     ];
 
     private static bool IsContent(string key) =>
@@ -93,6 +95,7 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
         }
 
         var loss = LossReader.Read(message, index, known, reading);
+        var reasoning = Reasoning(message, index, known);
         if (isGlm3)
         {
             return Glm3Result(message, index, loss);
@@ -110,7 +113,8 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
         var content = contents.Read(message, index);
         if (known == Role.Assistant)
         {
-            return Answer(message, name!, content, index, loss);
+            var turns = Answer(message, name!, content, index, loss);
+            return turns.Count == 0 ? turns : Thinking(turns, reasoning, index);
         }
 
         RefuseCalls(message, index, known, content);
@@ -127,6 +131,59 @@ internal sealed class MessageReader(RowReading reading, ToolListReader tools)
                 Id: isResult ? Id(message, "tool_call_id", index) : null
             ),
         ];
+    }
+
+    // The thoughts precede everything that the message becomes.
+    private List<Turn> Thinking(List<Turn> turns, string reasoning, int index)
+    {
+        if (reasoning.Length == 0)
+        {
+            return turns;
+        }
+
+        var first = turns[0].Message;
+        if (first.Content.Length == 0)
+        {
+            reading.Problem(
+                index,
+                "'reasoning_content' without an answer; expected the text or the tool call that it leads to."
+            );
+        }
+        else if (first.Content.Contains(Thoughts.Close, StringComparison.Ordinal))
+        {
+            reading.Problem(
+                index,
+                $"thoughts in 'reasoning_content', and '{Thoughts.Close}' in the content. Keep one of them."
+            );
+        }
+
+        return [turns[0] with { Message = first with { Reasoning = reasoning } }, .. turns.Skip(1)];
+    }
+
+    private string Reasoning(JsonElement message, int index, Role role)
+    {
+        var key = reading.OneOf(message, index, "reasoning_content", "reasoning");
+        var text = contents.Text(message, key, index);
+        if (text.Length > 0 && role != Role.Assistant)
+        {
+            reading.Problem(
+                index,
+                $"'{key}' on a message with role '{Name(role)}'; only the assistant's messages have thoughts."
+            );
+        }
+        else if (
+            text.Contains(Thoughts.Open, StringComparison.Ordinal)
+            || text.Contains(Thoughts.Close, StringComparison.Ordinal)
+        )
+        {
+            reading.Problem(
+                index,
+                $"'{key}' contains '{Thoughts.Open}' or '{Thoughts.Close}', which the template writes around it. "
+                    + "Remove them."
+            );
+        }
+
+        return text.Trim();
     }
 
     private List<Turn> Answer(JsonElement message, string role, MessageContent content, int index, bool? loss)

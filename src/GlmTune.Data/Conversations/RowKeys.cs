@@ -17,8 +17,7 @@ internal static class RowKeys
         "it is not supported. Write \"loss\": false in each message that must not be supervised.";
 
     private const string Reasoning =
-        "GLM-4's chat format has no place for it. Remove the key, or put the text into 'content' if it is to be "
-        + "supervised.";
+        "thoughts are read from the 'reasoning_content' of the assistant's message. Rename the key, or remove it.";
 
     private const string Turns = "it is not read beside a list of messages. Move its text into the messages.";
 
@@ -94,7 +93,19 @@ internal static class RowKeys
                 "is_supervised",
             ]
         ),
-        (Reasoning, ["reasoning_content", "reasoning", "reasoning_details", "thinking", "thought", "thoughts", "cot"])
+        (
+            Reasoning,
+            [
+                "reasoning_content",
+                "reasoning",
+                "reasoning_details",
+                "thinking",
+                "thinking_content",
+                "thought",
+                "thoughts",
+                "cot",
+            ]
+        )
     );
 
     private static readonly Dictionary<string, string> OfRows = Named(

@@ -3,10 +3,10 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>Chooses between GLM-4's preset and the template in a model's own files.</summary>
+/// <summary>Chooses between the presets and the template in a model's own files.</summary>
 /// <remarks>GLM-4's models carry templates of several revisions, and the demo trains with the preset whichever it is. A
-/// template is taken for one of them if it introduces the assistant in their words, or writes what a preset writes.
-/// GLM-4-0414 for example has the same frame and no introduction, and its tools look different.</remarks>
+/// template is taken for one of them if it introduces the assistant in their words, or writes what a preset writes. For
+/// other models, a preset takes the place of a template that writes the same conversations to the letter.</remarks>
 internal static class AutomaticTemplate
 {
     private const string ToolName = "find_train";
@@ -36,6 +36,20 @@ internal static class AutomaticTemplate
         new Message(Role.Assistant, """{"to": "Bonn"}""") { Metadata = ToolName },
         new Message(Role.Observation, "9:10"),
     ]);
+
+    // What the presets of later models differ in: no system message, thoughts in history, white space, a system message
+    // that comes late.
+    private static readonly Conversation[] Probes =
+    [
+        Plain,
+        WithTools,
+        new([
+            new Message(Role.User, " What? "),
+            new Message(Role.Assistant, "<think>\nWell.\n</think>\n Four. \n"),
+            new Message(Role.System, " Be kind. "),
+            new Message(Role.User, "Sure?"),
+        ]),
+    ];
 
     /// <summary>The preset for a model's tokenizer.</summary>
     /// <exception cref="InvalidDataException">The model's own template is needed, but cannot be read.</exception>
@@ -69,15 +83,53 @@ internal static class AutomaticTemplate
             );
         }
 
-        return isForeign || !IsLikeAPreset(own, tokenizer) ? TemplatePreset.Model : TemplatePreset.Default;
+        return FindLater(own, tokenizer)
+            ?? (isForeign || !IsLikeAPreset(own, tokenizer) ? TemplatePreset.Model : TemplatePreset.Default);
+    }
+
+    /// <summary>The preset of a later model that writes exactly what the model's own template writes; null if none
+    /// does.</summary>
+    public static TemplatePreset? FindLater(Tokenizer tokenizer)
+    {
+        try
+        {
+            return FindLater(new OwnTemplate(tokenizer), tokenizer);
+        }
+        catch (InvalidDataException)
+        {
+            return null;
+        }
+    }
+
+    private static TemplatePreset? FindLater(OwnTemplate own, Tokenizer tokenizer)
+    {
+        string?[] written = [.. Probes.Select(probe => Try(() => own.Prompt(probe, addGenerationPrompt: true)))];
+        return TemplatePreset
+            .All.Where(preset => !preset.IsOfGlm4)
+            .FirstOrDefault(preset =>
+            {
+                var template = new Glm4Template(tokenizer, new TemplateOptions { Preset = preset });
+                return Probes.Select(probe => Try(() => template.RenderPrompt(probe))).SequenceEqual(written);
+            });
+
+        string? Try(Func<int[]> render)
+        {
+            try
+            {
+                return tokenizer.Decode(render(), skipSpecial: false);
+            }
+            catch (InvalidDataException)
+            {
+                return null;
+            }
+        }
     }
 
     private static bool IsLikeAPreset(OwnTemplate own, Tokenizer tokenizer)
     {
-        var presets = TemplatePreset.All.Select(preset => new Glm4Template(
-            tokenizer,
-            new TemplateOptions { Preset = preset }
-        ));
+        var presets = TemplatePreset
+            .All.Where(preset => preset.IsOfGlm4)
+            .Select(preset => new Glm4Template(tokenizer, new TemplateOptions { Preset = preset }));
         string plain,
             shown;
         try

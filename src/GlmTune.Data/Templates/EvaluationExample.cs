@@ -9,6 +9,10 @@ public sealed record EvaluationExample(int[] PromptIds, int[] TargetIds)
     /// <summary>Line in the file, from 1; 0 if it is not from a file.</summary>
     public int Line { get; init; }
 
+    /// <summary>Whether the prompt opens thoughts, which the model ends with <c>&lt;/think&gt;</c> and which are not
+    /// part of the answer; <see cref="TargetIds"/> has none.</summary>
+    public bool Thinks { get; init; }
+
     /// <summary>Whether the reference was truncated to the limit.</summary>
     public required bool IsCut { get; init; }
 

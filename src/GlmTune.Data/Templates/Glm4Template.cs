@@ -3,14 +3,15 @@ using GlmTune.Data.Tokenization;
 
 namespace GlmTune.Data.Templates;
 
-/// <summary>GLM-4's chat template: turns conversations into token ids and supervised ranges.</summary>
+/// <summary>The chat template of the GLM-4 family: turns conversations into token ids and supervised ranges.</summary>
 /// <remarks>A sequence is [gMASK], &lt;sop&gt;, then for each message its role token, metadata, a newline and content.
-/// Turns have no end token: the next role token ends an answer, so it is supervised too. Immutable and
-/// thread-safe.</remarks>
+/// Turns have no end token: the next role token ends an answer, so it is supervised too. Reasoning models think before
+/// they answer (<see cref="Thinks"/>). Immutable and thread-safe.</remarks>
 public sealed class Glm4Template
 {
     private readonly ToolBlock toolBlock;
     private readonly OwnTemplate? own;
+    private readonly ThinkingAnswers? thinking;
     private readonly int endToken;
     private readonly bool isChosenHere;
 
@@ -36,7 +37,28 @@ public sealed class Glm4Template
             );
         toolBlock = new ToolBlock(Options.Preset, tokenizer.ChatTemplate);
         own = Options.Preset == TemplatePreset.Model ? new OwnTemplate(tokenizer) : null;
+        Thinks = own?.Thinks ?? Options.Preset.Thinks;
+        thinking = Thinks
+            ? new ThinkingAnswers(
+                tokenizer,
+                Options,
+                endToken,
+                conversation => RenderPrompt(conversation),
+                own?.OpensLine == true ? "" : "\n",
+                own is null ? tokenizer.Encode : tokenizer.EncodeWithSpecialTokens
+            )
+            : null;
     }
+
+    /// <summary>Whether the prompt for an answer ends with <c>&lt;think&gt;</c>: the model then writes its thoughts,
+    /// <c>&lt;/think&gt;</c>, and the answer.</summary>
+    public bool Thinks { get; }
+
+    /// <summary>What follows a prompt that ends with <c>&lt;think&gt;</c> if the answer is to begin at once.</summary>
+    internal string NoThoughts => (own?.OpensLine == true ? "" : "\n") + Thoughts.Written("");
+
+    /// <summary>Whether messages may have thoughts (<see cref="Message.Reasoning"/>).</summary>
+    public bool TakesThoughts => Thinks || own?.TakesThoughts == true;
 
     /// <summary>The template's options; the preset is never <see cref="TemplatePreset.Automatic"/>.</summary>
     public TemplateOptions Options { get; }
@@ -46,24 +68,37 @@ public sealed class Glm4Template
 
     /// <summary>This template as Jinja, for a model that is exported to other programs.</summary>
     public string ChatTemplate =>
-        own is null ? JinjaTemplate.Write(Options.Preset, toolBlock.BuiltIn) : Tokenizer.ChatTemplate!;
+        own is not null || (isChosenHere && !Options.Preset.IsOfGlm4)
+            ? Tokenizer.ChatTemplate!
+            : JinjaTemplate.Write(Options.Preset, toolBlock.BuiltIn);
 
     /// <summary>A note for the user if the model's own chat template differs from <see cref="TemplateOptions.Preset"/>,
     /// or has been chosen without having been asked for; otherwise null.</summary>
     public string? Note =>
         isChosenHere && own is not null
             ? "the model's own chat template is not GLM-4's, so it is run as it is (template 'model')."
-            : ModelTemplate.Compare(Tokenizer.ChatTemplate, Options.Preset, toolBlock.BuiltIn.Values);
+        : isChosenHere && !Options.Preset.IsOfGlm4 ? null
+        : ModelTemplate.Compare(Tokenizer, Options.Preset, toolBlock.BuiltIn.Values);
 
     /// <summary>A training sequence: the whole conversation and the end token, truncated to
     /// <see cref="TemplateOptions.MaxTrainingTokens"/>.</summary>
     /// <remarks>Of a supervised message, everything after its role token is supervised, and so is the token that
     /// follows the message. With <see cref="SupervisedAnswers.Last"/> the first token after the role token (the newline
     /// of a plain answer) is not, as in the demo.</remarks>
-    /// <exception cref="InvalidDataException">This model has no text for a declared tool.</exception>
-    public TokenizedExample RenderTraining(Conversation conversation)
+    /// <returns>One sequence; one for each supervised answer if the model thinks before it answers.</returns>
+    /// <exception cref="InvalidDataException">This model has no text for a declared tool, or no place for
+    /// thoughts.</exception>
+    public IReadOnlyList<TokenizedExample> RenderTraining(Conversation conversation)
     {
+        RefuseThoughts(conversation);
         var last = LastAnswer(conversation);
+        return thinking is null
+            ? [RenderWhole(conversation, last)]
+            : [.. thinking.Training(conversation, Wanted(conversation, last))];
+    }
+
+    private TokenizedExample RenderWhole(Conversation conversation, int last)
+    {
         var ids = Start();
         var supervised = new List<(int Start, int End)>();
         var endsItself = false;
@@ -105,7 +140,18 @@ public sealed class Glm4Template
     /// <exception cref="InvalidDataException">This model has no text for a declared tool.</exception>
     public IReadOnlyList<EvaluationExample> RenderEvaluation(Conversation conversation)
     {
+        RefuseThoughts(conversation);
         var last = LastAnswer(conversation);
+        if (thinking is not null)
+        {
+            return
+            [
+                .. Wanted(conversation, last)
+                    .Select(answer => thinking.Evaluation(conversation, answer))
+                    .OfType<EvaluationExample>(),
+            ];
+        }
+
         if (own is not null)
         {
             return EvaluateOwn(conversation, last);
@@ -113,7 +159,7 @@ public sealed class Glm4Template
 
         var ids = Start();
         var rows = new List<EvaluationExample>();
-        foreach (var (index, message) in conversation.Messages.Index())
+        foreach (var (index, message) in InOrder(conversation))
         {
             var start = ids.Count;
             if (start >= Options.MaxInputTokens)
@@ -163,7 +209,7 @@ public sealed class Glm4Template
         }
 
         var ids = Start();
-        foreach (var message in conversation.Messages)
+        foreach (var (_, message) in InOrder(conversation))
         {
             Append(ids, message);
         }
@@ -171,6 +217,7 @@ public sealed class Glm4Template
         if (addGenerationPrompt)
         {
             ids.Add(Tokenizer.Special.Assistant);
+            ids.AddRange(Options.Preset.Thinks ? Tokenizer.Encode($"\n{Thoughts.Open}") : []);
         }
 
         return [.. ids];
@@ -228,14 +275,62 @@ public sealed class Glm4Template
             );
         }
 
-        return conversation.Messages.Select(
-            (message, index) =>
+        return InOrder(conversation)
+            .Select(each =>
             {
                 List<int> ids = [];
-                Append(ids, message);
-                return new Turn(index, [.. ids], PromptLength: 1, EndsItself: false);
-            }
-        );
+                Append(ids, each.Message);
+                return new Turn(each.Index, [.. ids], PromptLength: 1, EndsItself: false);
+            });
+    }
+
+    // The messages in the order in which they are written, with their places in the conversation (-1: none).
+    private IEnumerable<(int Index, Message Message)> InOrder(Conversation conversation)
+    {
+        IEnumerable<(int Index, Message Message)> messages = conversation.Messages.Index();
+        if (
+            Options.Preset.DefaultSystem is { Length: > 0 } system
+            && conversation.Messages.FirstOrDefault(message => message.Content.Length > 0 || message.Tools.Count > 0)
+                is not { Role: Role.System }
+        )
+        {
+            return messages.Prepend((-1, new Message(Role.System, system)));
+        }
+
+        if (!Options.Preset.PutsSystemFirst)
+        {
+            return messages;
+        }
+
+        List<ToolDefinition> tools = [.. conversation.Messages.SelectMany(message => message.Tools)];
+        return
+        [
+            .. tools.Count > 0
+                ? [(-1, new Message(Role.System, "") { Tools = tools })]
+                : (IEnumerable<(int, Message)>)[],
+            .. messages
+                .OrderBy(each => each.Message.Role == Role.System ? 0 : 1)
+                .Select(each => (each.Index, each.Message with { Tools = [] })),
+        ];
+    }
+
+    // The supervised answers, or the last one.
+    private IEnumerable<int> Wanted(Conversation conversation, int last) =>
+        Answers(conversation).Where(answer => Options.SupervisedAnswers == SupervisedAnswers.All || answer == last);
+
+    private void RefuseThoughts(Conversation conversation)
+    {
+        if (
+            !TakesThoughts
+            && conversation.Messages.Index().FirstOrDefault(each => each.Item.Reasoning.Length > 0)
+                is { Item: not null } found
+        )
+        {
+            throw new InvalidDataException(
+                $"messages[{found.Index}]: 'reasoning_content', but the chat template '{Options.Preset.Name}' has no "
+                    + "place for thoughts. Train a reasoning model such as GLM-Z1, or remove the key."
+            );
+        }
     }
 
     private static IEnumerable<int> Answers(Conversation conversation) =>
@@ -247,13 +342,8 @@ public sealed class Glm4Template
     private List<EvaluationExample> EvaluateOwn(Conversation conversation, int last)
     {
         var rows = new List<EvaluationExample>();
-        foreach (var answer in Answers(conversation))
+        foreach (var answer in Wanted(conversation, last))
         {
-            if (Options.SupervisedAnswers == SupervisedAnswers.Last && answer != last)
-            {
-                continue;
-            }
-
             var turn = own!.Answer(conversation, answer);
             if (turn.PromptLength > Options.MaxInputTokens)
             {
@@ -288,7 +378,12 @@ public sealed class Glm4Template
         if (message.Content.Length > 0)
         {
             var styled = ToolCall.InStyle(message, Options.ToolCalls);
-            Append(ids, styled.Role, styled.Metadata, styled.Content);
+            Append(
+                ids,
+                styled.Role,
+                styled.Metadata,
+                Options.Preset.Thinks && styled.Role != Role.System ? Thoughts.Of(styled).Answer : styled.Content
+            );
         }
     }
 
@@ -298,6 +393,10 @@ public sealed class Glm4Template
         if (Options.Preset.ParsesSpecialText)
         {
             ids.AddRange(Tokenizer.EncodeWithSpecialTokens($"{metadata}\n{content}"));
+        }
+        else if (Options.Preset.PutsSystemFirst)
+        {
+            ids.AddRange(Tokenizer.Encode($"{metadata}\n{content}"));
         }
         else
         {

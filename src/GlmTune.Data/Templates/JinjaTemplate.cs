@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.RegularExpressions;
+using GlmTune.Data.Conversations;
 
 namespace GlmTune.Data.Templates;
 
@@ -14,6 +15,11 @@ internal static partial class JinjaTemplate
     public static string Write(TemplatePreset preset, IReadOnlyDictionary<string, string> builtIn)
     {
         var breaks = new string('\n', preset.NewlinesBeforeTool);
+        var firstBreaks = new string('\n', preset.NewlinesBeforeFirstTool);
+        var heading =
+            firstBreaks == breaks
+                ? Quote($"{breaks}## ")
+                : $"({Quote($"{firstBreaks}## ")} if loop.first else {Quote($"{breaks}## ")})";
         var text = new StringBuilder();
         text.Append("{%- macro declare(tools) -%}")
             .Append(Print("<|system|>\n" + ToolBlock.Preamble(preset)))
@@ -25,19 +31,38 @@ internal static partial class JinjaTemplate
 
         text.Append("{%- set function = tool.function if tool.function else tool -%}")
             .Append(
-                $"{{{{- {Quote($"{breaks}## ")} + function.name + '\\n\\n' + function | tojson(indent=4) + "
+                $"{{{{- {heading} + function.name + '\\n\\n' + function | tojson(indent=4) + "
                     + $"{Quote($"\n{ToolBlock.AfterFunction}")} -}}}}"
             )
             .Append(string.Concat(Enumerable.Repeat("{%- endif -%}", builtIn.Count)))
             .Append("{%- endfor -%}{%- endmacro -%}")
             .Append(Print("[gMASK]<sop>"))
-            .Append("{%- if tools -%}{{- declare(tools) -}}{%- endif -%}")
-            .Append("{%- for message in messages -%}")
-            .Append("{%- if message.tools -%}{{- declare(message.tools) -}}{%- endif -%}")
-            .Append("{%- set role = 'observation' if message.role == 'tool' else message.role -%}")
+            .Append("{%- if tools -%}{{- declare(tools) -}}{%- endif -%}");
+        if (preset.DefaultSystem.Length > 0)
+        {
+            text.Append("{%- if not tools and (not messages or messages[0].role != 'system') -%}")
+                .Append(Print($"<|system|>\n{preset.DefaultSystem}"))
+                .Append("{%- endif -%}");
+        }
+
+        if (preset.PutsSystemFirst)
+        {
+            text.Append("{%- for message in messages if message.tools -%}{{- declare(message.tools) -}}{%- endfor -%}")
+                .Append("{%- for message in messages if message.role == 'system' and message.content -%}")
+                .Append("{{- '<|system|>\\n' + message.content -}}{%- endfor -%}")
+                .Append("{%- for message in messages if message.role != 'system' -%}");
+        }
+        else
+        {
+            text.Append("{%- for message in messages -%}")
+                .Append("{%- if message.tools -%}{{- declare(message.tools) -}}{%- endif -%}");
+        }
+
+        var content = preset.Thinks ? $"message.content.split('{Thoughts.Close}')[-1].strip()" : "message.content";
+        text.Append("{%- set role = 'observation' if message.role == 'tool' else message.role -%}")
             .Append(
-                "{%- if message.content -%}{{- '<|' + role + '|>' + (message.metadata or '') + '\\n' + message.content "
-                    + "-}}{%- endif -%}"
+                "{%- if message.content -%}{{- '<|' + role + '|>' + (message.metadata or '') + '\\n' + "
+                    + $"{content} -}}}}{{%- endif -%}}"
             )
             .Append("{%- for call in message.tool_calls or [] -%}")
             .Append("{{- '<|assistant|>' + call.function.name + '\\n' -}}")
@@ -47,7 +72,7 @@ internal static partial class JinjaTemplate
             )
             .Append("{%- endfor -%}{%- endfor -%}")
             .Append("{%- if add_generation_prompt -%}")
-            .Append(Print("<|assistant|>"))
+            .Append(Print("<|assistant|>" + (preset.Thinks ? $"\n{Thoughts.Open}" : "")))
             .Append("{%- endif -%}");
         return text.ToString();
     }

@@ -12,15 +12,23 @@ internal static partial class ModelTemplate
 
     /// <summary>A note for the user about a model's template; null if it is that of the preset, or there is
     /// none.</summary>
-    /// <param name="template">Jinja, as in <c>tokenizer_config.json</c> or <c>chat_template.jinja</c>; null if there is
-    /// none.</param>
+    /// <param name="tokenizer">The model's tokenizer, with its template.</param>
     /// <param name="used">The preset that is used instead.</param>
     /// <param name="builtIn">The sections of built-in tools, which are read from the template.</param>
-    public static string? Compare(string? template, TemplatePreset used, IEnumerable<string> builtIn)
+    public static string? Compare(Tokenizer tokenizer, TemplatePreset used, IEnumerable<string> builtIn)
     {
+        var template = tokenizer.ChatTemplate;
         if (string.IsNullOrWhiteSpace(template) || used == TemplatePreset.Model)
         {
             return null;
+        }
+
+        if (AutomaticTemplate.FindLater(tokenizer) is { } exact)
+        {
+            return exact == used
+                ? null
+                : $"the model's own chat template is the preset '{exact.Name}', but '{used.Name}' is used: prompts "
+                    + "differ.";
         }
 
         var text = TextOf(template);
@@ -46,7 +54,9 @@ internal static partial class ModelTemplate
     public static bool NamesTheAssistant(string template) => NamesIn(TextOf(template)).Count > 0;
 
     private static List<TemplatePreset> NamesIn(string text) =>
-        [.. TemplatePreset.All.Where(preset => text.Contains(NameIn(preset), StringComparison.Ordinal))];
+        [.. OfGlm4.Where(preset => text.Contains(NameIn(preset), StringComparison.Ordinal))];
+
+    private static IEnumerable<TemplatePreset> OfGlm4 => TemplatePreset.All.Where(preset => preset.IsOfGlm4);
 
     private static string NameIn(TemplatePreset preset) => $"名为 {preset.AssistantName} 的";
 
@@ -56,7 +66,7 @@ internal static partial class ModelTemplate
         IEnumerable<string> known =
         [
             .. builtIn.Select(Trimmed),
-            .. TemplatePreset.All.Select(preset => ToolBlock.Preamble(preset with { HasToolHeading = false })),
+            .. OfGlm4.Select(preset => ToolBlock.Preamble(preset with { HasToolHeading = false })),
             ToolBlock.Heading,
             ToolBlock.AfterFunction,
             .. SpecialTokens.Glm4Order,

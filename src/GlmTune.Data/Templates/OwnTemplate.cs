@@ -28,6 +28,8 @@ internal sealed partial class OwnTemplate
     private readonly bool toolsInMessages;
     private readonly bool hasToolCalls;
     private readonly string toolRole;
+    private readonly bool hasReasoningField;
+    private readonly bool splitsThoughts;
 
     /// <exception cref="InvalidDataException">The model has no chat template, or it cannot be read.</exception>
     public OwnTemplate(Tokenizer tokenizer)
@@ -43,7 +45,21 @@ internal sealed partial class OwnTemplate
         toolsInMessages = ToolsOfMessage().IsMatch(text);
         hasToolCalls = text.Contains("tool_calls", StringComparison.Ordinal);
         toolRole = text.Contains("observation", StringComparison.Ordinal) ? "observation" : "tool";
+        hasReasoningField = text.Contains("reasoning_content", StringComparison.Ordinal);
+        splitsThoughts = text.Contains(Thoughts.Close, StringComparison.Ordinal);
+        var prompt = PromptOfAnyQuestion();
+        Thinks = prompt.TrimEnd().EndsWith(Thoughts.Open, StringComparison.Ordinal);
+        OpensLine = Thinks && prompt.EndsWith('\n');
     }
+
+    /// <summary>Whether the prompt for an answer ends with <c>&lt;think&gt;</c>.</summary>
+    public bool Thinks { get; }
+
+    /// <summary>Whether a line break follows that <c>&lt;think&gt;</c> in the prompt.</summary>
+    public bool OpensLine { get; }
+
+    /// <summary>Whether it does something with thoughts.</summary>
+    public bool TakesThoughts => Thinks || hasReasoningField || splitsThoughts;
 
     /// <summary>The prompt of a conversation.</summary>
     /// <exception cref="InvalidDataException">The template refuses the conversation.</exception>
@@ -96,6 +112,19 @@ internal sealed partial class OwnTemplate
         return new Turn(answer, [.. before, .. written], before.Length, EndsItself(written));
     }
 
+    // Templates may refuse such a short conversation.
+    private string PromptOfAnyQuestion()
+    {
+        try
+        {
+            return Render(new Conversation([new Message(Role.User, "?")]), count: 1, addGenerationPrompt: true);
+        }
+        catch (InvalidDataException)
+        {
+            return "";
+        }
+    }
+
     // The text before an answer, and with it.
     private (string Prompt, string End) Borders(Conversation conversation, int answer)
     {
@@ -144,6 +173,15 @@ internal sealed partial class OwnTemplate
 
         var role = message.Role == Role.Observation ? toolRole : message.Role.ToString().ToLowerInvariant();
         var json = new JsonObject { ["role"] = role, ["content"] = message.Content };
+        if (message.Reasoning.Length > 0 && hasReasoningField)
+        {
+            json["reasoning_content"] = message.Reasoning;
+        }
+        else if (message.Reasoning.Length > 0 && splitsThoughts)
+        {
+            json["content"] = $"{Thoughts.Open}\n{Thoughts.Written(message.Reasoning)}{message.Content}";
+        }
+
         if (message.Tools.Count > 0 && toolsInMessages)
         {
             json["tools"] = new JsonArray([.. message.Tools.Select(Describe)]);

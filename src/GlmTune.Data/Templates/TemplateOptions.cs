@@ -27,6 +27,10 @@ public sealed record TemplateOptions
     /// <summary>Which answers are supervised and evaluated.</summary>
     public SupervisedAnswers SupervisedAnswers { get; init; } = SupervisedAnswers.All;
 
+    /// <summary>Whether the thoughts before supervised answers are supervised too; otherwise they are only read.
+    /// Without effect unless the prompt for an answer opens them.</summary>
+    public bool SupervisesThoughts { get; init; } = true;
+
     /// <summary>How tool calls are written, whatever style the rows use.</summary>
     public ToolCallStyle ToolCalls { get; init; } = ToolCallStyle.AsWritten;
 

@@ -1,7 +1,7 @@
 namespace GlmTune.Data.Templates;
 
-/// <summary>A revision of GLM-4's chat template; an adapter should be used with the revision it was trained
-/// with.</summary>
+/// <summary>A revision of a chat template of the GLM-4 family; an adapter should be used with the revision it was
+/// trained with.</summary>
 /// <param name="Name">Its name in configuration files.</param>
 /// <param name="AssistantName">The assistant's name in the tool preamble.</param>
 /// <param name="HasToolHeading">Whether the preamble ends with a heading for the tools.</param>
@@ -17,6 +17,26 @@ public sealed record TemplatePreset(
     bool ParsesSpecialText
 )
 {
+    /// <summary>Whether tools and system messages come before all other messages, and a message's header and content
+    /// are encoded together, as from GLM-4-0414 on.</summary>
+    public bool PutsSystemFirst { get; init; }
+
+    /// <summary>Whether the prompt for an answer ends with <c>&lt;think&gt;</c>, and earlier answers are shown without
+    /// their thoughts.</summary>
+    public bool Thinks { get; init; }
+
+    /// <summary>The system message of a conversation that has none; empty: none is added.</summary>
+    public string DefaultSystem { get; init; } = "";
+
+    /// <summary>The text before the tools; null: that of GLM-4, with <see cref="AssistantName"/>.</summary>
+    internal string? ToolIntroduction { get; init; }
+
+    /// <summary>Number of newlines before the first tool's heading.</summary>
+    internal int NewlinesBeforeFirstTool { get; init; } = NewlinesBeforeTool;
+
+    /// <summary>Whether it has GLM-4's own frame, so that another revision of it may take its place.</summary>
+    internal bool IsOfGlm4 => !PutsSystemFirst && DefaultSystem.Length == 0;
+
     /// <summary>The preset for GLM-4 models: the June 2024 format with the misspelled name corrected.</summary>
     public static TemplatePreset Default { get; } = new("glm-4", "GLM-4", true, 2, false);
 
@@ -32,14 +52,44 @@ public sealed record TemplatePreset(
     /// <summary>From the vision model's tokenizer, which has no heading before the tools.</summary>
     public static TemplatePreset Vision { get; } = new("glm-4v", "GLM-4", false, 2, false);
 
+    /// <summary>GLM-4-9B-0414 and GLM-4-32B-0414: tools follow a bare heading.</summary>
+    public static TemplatePreset April2025 { get; } =
+        new("glm-4-0414", "", true, 1, false)
+        {
+            PutsSystemFirst = true,
+            ToolIntroduction = ToolBlock.Heading,
+            NewlinesBeforeFirstTool = 2,
+        };
+
+    /// <summary>GLM-Z1-9B-0414 and GLM-Z1-32B-0414: as <see cref="April2025"/>, with thoughts before
+    /// answers.</summary>
+    public static TemplatePreset Z1 { get; } =
+        new("glm-z1-0414", "ChatGLM", true, 1, false)
+        {
+            PutsSystemFirst = true,
+            Thinks = true,
+            ToolIntroduction =
+                "你是一个名为 ChatGLM 的人工智能助手。你是基于智谱 AI 公司训练的语言模型 GLM-4 模型开发的，你的任务是针对用户的问题和要求提供适当的答复和支持。"
+                + $"\n\n{ToolBlock.Heading}",
+        };
+
+    /// <summary>CodeGeeX4-ALL-9B: GLM-4's format with a system message of its own.</summary>
+    public static TemplatePreset CodeGeeX4 { get; } =
+        new("codegeex4", "GLM-4", true, 2, false)
+        {
+            DefaultSystem =
+                "你是一位智能编程助手，你叫CodeGeeX。你会为用户回答关于编程、代码、计算机方面的任何问题，并提供格式规范、可以执行、准确安全的代码，并在必要时提供详细的解释。",
+        };
+
     /// <summary>All presets, <see cref="Default"/> first.</summary>
-    public static IReadOnlyList<TemplatePreset> All { get; } = [Default, June2024, Mid2024, Late2024, Vision];
+    public static IReadOnlyList<TemplatePreset> All { get; } =
+    [Default, June2024, Mid2024, Late2024, Vision, April2025, Z1, CodeGeeX4];
 
     /// <summary>No preset: the chat template in the model's own files is run.</summary>
     public static TemplatePreset Model { get; } = new("model", "", false, 0, true);
 
-    /// <summary>The default choice: <see cref="Default"/> for a model of GLM-4's format, and <see cref="Model"/> where
-    /// the model's files have another chat template.</summary>
+    /// <summary>The default choice: <see cref="Default"/> for a model of GLM-4's format, another preset that writes
+    /// what the chat template in the model's files writes, or <see cref="Model"/>.</summary>
     public static TemplatePreset Automatic { get; } = new("auto", "", false, 0, false);
 
     /// <summary>What a recipe or an option may name: <see cref="Automatic"/>, the presets, and

@@ -33,16 +33,18 @@ internal sealed partial class ToolBlock
     public IReadOnlyDictionary<string, string> BuiltIn => builtIn;
 
     public static string Preamble(TemplatePreset preset) =>
-        $"你是一个名为 {preset.AssistantName} 的人工智能助手。你是基于智谱AI训练的语言模型 GLM-4 模型开发的，你的任务是针对用户的问题和要求提供适当的答复和支持。"
-        + (preset.HasToolHeading ? $"\n\n{Heading}" : "");
+        preset.ToolIntroduction
+        ?? $"你是一个名为 {preset.AssistantName} 的人工智能助手。你是基于智谱AI训练的语言模型 GLM-4 模型开发的，你的任务是针对用户的问题和要求提供适当的答复和支持。"
+            + (preset.HasToolHeading ? $"\n\n{Heading}" : "");
 
     /// <exception cref="InvalidDataException">This model's chat template has no text for a built-in tool.</exception>
     public string Render(IReadOnlyList<ToolDefinition> tools)
     {
         var text = new StringBuilder(Preamble(preset));
-        foreach (var tool in tools)
+        foreach (var (index, tool) in tools.Index())
         {
-            text.Append('\n', preset.NewlinesBeforeTool).Append(Section(tool));
+            text.Append('\n', index == 0 ? preset.NewlinesBeforeFirstTool : preset.NewlinesBeforeTool)
+                .Append(Section(tool));
         }
 
         return text.ToString();

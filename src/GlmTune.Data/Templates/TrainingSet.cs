@@ -40,12 +40,16 @@ internal sealed class TrainingSet : IReadOnlyList<TokenizedExample>
             new RowAdvice(template),
             stop
         );
-        var examples = rows.Results.ConvertAll(result => result.Value with { Line = result.Line });
+        var rendered = rows
+            .Results.SelectMany(result => result.Value.Select(example => example with { Line = result.Line }))
+            .ToList();
+        // Of a row with several sequences, those that truncation leaves nothing to learn in.
+        var examples = rendered.FindAll(example => example.SupervisedTokens > 0);
         return new TrainingSet(
             rows.Report with
             {
-                Cut = examples.Count(example => example.IsCut),
-                LostTheirEnd = examples.Count(example => example.LostItsEnd),
+                Cut = rendered.Count(example => example.IsCut),
+                LostTheirEnd = rendered.Count(example => example.LostItsEnd),
             },
             examples
         );
@@ -56,14 +60,23 @@ internal sealed class TrainingSet : IReadOnlyList<TokenizedExample>
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 
-    private static (TokenizedExample?, RowProblem?) Render(Glm4Template template, Conversation conversation)
+    private static (IReadOnlyList<TokenizedExample>?, RowProblem?) Render(
+        Glm4Template template,
+        Conversation conversation
+    )
     {
-        var example = template.RenderTraining(conversation);
-        return example.SupervisedTokens > 0 ? (example, null) : (null, NothingLearnt(template, conversation, example));
+        var examples = template.RenderTraining(conversation);
+        return examples.Any(example => example.SupervisedTokens > 0)
+            ? (examples, null)
+            : (null, NothingLearnt(template, conversation, examples));
     }
 
-    /// <summary>Why an example has no supervised tokens, and what to do.</summary>
-    internal static RowProblem NothingLearnt(Glm4Template template, Conversation conversation, TokenizedExample example)
+    /// <summary>Why a row has no supervised tokens, and what to do.</summary>
+    internal static RowProblem NothingLearnt(
+        Glm4Template template,
+        Conversation conversation,
+        IReadOnlyList<TokenizedExample> examples
+    )
     {
         if (template.CountAnswers(conversation) == 0 && !conversation.Messages.Any(message => message.Loss == true))
         {
@@ -74,16 +87,17 @@ internal sealed class TrainingSet : IReadOnlyList<TokenizedExample>
         }
 
         var limit = template.Options.MaxTrainingTokens;
+        var length = examples.Min(example => example.FullLength);
         var why =
             $"no supervised tokens: truncation at {limit} (max_input_length + max_output_length + 1) removes "
             + "all of them";
         string Remedy(int tokens) =>
             $"Set max_input_length to {template.Options.MaxInputTokens + tokens - limit}, or shorten";
         return new RowProblem(
-            $"{why}: the row has {example.FullLength} tokens. {Remedy(example.FullLength)} the row.",
+            $"{why}: the row has {length} tokens. {Remedy(length)} the row.",
             new ProblemGroup(
                 why,
-                example.FullLength,
+                length,
                 longest => $"{why}; the longest row has {longest} tokens. {Remedy(longest)} the rows."
             )
         );

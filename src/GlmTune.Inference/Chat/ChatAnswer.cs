@@ -8,6 +8,12 @@ namespace GlmTune.Inference;
 /// <param name="Answer">The complete answer, in the last piece only.</param>
 public sealed record ChatPiece(string Text, GeneratedToken? Token, ChatAnswer? Answer)
 {
+    /// <summary>New text of the thoughts before the answer; may be empty.</summary>
+    public string Reasoning { get; init; } = "";
+
+    /// <summary>Whether the token belongs to the thoughts.</summary>
+    public bool IsThinking { get; init; }
+
     /// <summary>New parts of tool calls; usually empty.</summary>
     public IReadOnlyList<ToolCallPiece> Calls { get; init; } = [];
 }
@@ -40,6 +46,13 @@ public sealed record ChatAnswer(
 {
     /// <summary>The stripped text without calls; equals the concatenated pieces.</summary>
     public required string Text { get; init; }
+
+    /// <summary>The thoughts before the answer, trimmed; empty if there are none.</summary>
+    public string Reasoning { get; init; } = "";
+
+    /// <summary>Number of generated tokens that belong to the thoughts and their end; part of
+    /// <see cref="AnswerTokens"/>.</summary>
+    public int ReasoningTokens { get; init; }
 
     /// <summary>For each call, the message that makes it.</summary>
     public IReadOnlyList<Message> CallMessages { get; init; } = [];

@@ -100,40 +100,52 @@ public sealed class ChatModel : IDisposable
         CancellationToken cancellation = default
     )
     {
-        List<(int[] Prompt, AnswerStream Stream)> begun = [.. requests.Select(Begin)];
+        List<(int[] Prompt, AnswerStream Stream, ThoughtStream Thoughts)> begun = [.. requests.Select(Begin)];
         var tokens = Scheduler.StreamAll(
             [.. requests.Zip(begun, (request, begin) => Generation(request, begin.Prompt))],
             cancellation
         );
         return
         [
-            .. begun.Zip(tokens, (begin, each) => PiecesAsync(begin.Prompt.Length, begin.Stream, each, cancellation)),
+            .. begun.Zip(
+                tokens,
+                (begin, each) => PiecesAsync(begin.Prompt.Length, begin.Stream, begin.Thoughts, each, cancellation)
+            ),
         ];
     }
 
     /// <inheritdoc/>
     public void Dispose() => Scheduler.Dispose();
 
-    private (int[] Prompt, AnswerStream Stream) Begin(PreparedChat request)
+    private (int[] Prompt, AnswerStream Stream, ThoughtStream Thoughts) Begin(PreparedChat request)
     {
         var stream = new AnswerStream(
             request.Tools,
             [.. request.StopTexts.Where(text => text.Length > 0)],
             request.StreamCalls
         );
-        if (request.RequiredTool is not { } required)
-        {
-            return (request.Prompt, stream);
-        }
-
-        // The prompt includes the name, so the model can only write arguments.
-        stream.Add($"{required}\n");
-        return ([.. request.Prompt, .. Template.Tokenizer.Encode($"{required}\n")], stream);
+        // A call that must be made, and an answer of a given form, are written without thoughts.
+        var isDirect = request.RequiredTool is not null || request.Grammar is not null;
+        var thoughts = new ThoughtStream(
+            !Template.TakesThoughts || isDirect ? ThoughtStream.State.Answer
+            : Template.Thinks ? ThoughtStream.State.Thoughts
+            : ThoughtStream.State.Undecided
+        );
+        // The prompt includes a required tool's name, so the model can only write arguments.
+        var name = request.RequiredTool is { } required ? $"{required}\n" : "";
+        stream.Add(name);
+        var given = isDirect && Template.Thinks ? Template.NoThoughts + name : name;
+        return (
+            given.Length > 0 ? [.. request.Prompt, .. Template.Tokenizer.Encode(given)] : request.Prompt,
+            stream,
+            thoughts
+        );
     }
 
     private async IAsyncEnumerable<ChatPiece> PiecesAsync(
         int promptLength,
         AnswerStream stream,
+        ThoughtStream thoughts,
         IAsyncEnumerable<GeneratedToken> tokens,
         [EnumeratorCancellation] CancellationToken cancellation
     )
@@ -141,15 +153,24 @@ public sealed class ChatModel : IDisposable
         var tokenizer = Template.Tokenizer;
         var text = new StringBuilder();
         var decoder = new StreamingDecoder(tokenizer);
-        var (count, cached) = (0, 0);
+        var reasoning = new StringBuilder();
+        var (count, cached, thinking) = (0, 0, 0);
         var finish = FinishReason.Stop;
         await foreach (var token in tokens.WithCancellation(cancellation))
         {
             (count, cached) = (count + 1, token.CachedTokens);
             finish = token.Finish ?? finish;
-            var piece = token.Finish == FinishReason.Stop ? "" : Take(token.Id);
+            var isThinking = thoughts.IsThinking && token.Finish != FinishReason.Stop;
+            thinking += isThinking ? 1 : 0;
+            var (thought, piece) = token.Finish == FinishReason.Stop ? ("", "") : Take(token.Id);
+            reasoning.Append(thought);
             text.Append(piece);
-            yield return new ChatPiece(piece, token, null) { Calls = stream.TakeCalls() };
+            yield return new ChatPiece(piece, token, null)
+            {
+                Reasoning = thought,
+                IsThinking = isThinking,
+                Calls = stream.TakeCalls(),
+            };
             if (stream.Stopped)
             {
                 finish = FinishReason.Stop;
@@ -157,14 +178,24 @@ public sealed class ChatModel : IDisposable
             }
         }
 
-        var rest = stream.Add(decoder.Finish()) + stream.EndMessage(cutOff: finish == FinishReason.Length);
+        var (lastThought, rest) = Split(decoder.Finish());
+        var (heldThought, heldText) = thoughts.Finish();
+        lastThought += heldThought;
+        rest += stream.Add(heldText) + stream.EndMessage(cutOff: finish == FinishReason.Length);
+        reasoning.Append(lastThought);
         text.Append(rest);
+        var messages = stream.Messages.Select(parsed => parsed.Message).ToList();
+        if (messages.Count > 0)
+        {
+            messages[0] = messages[0] with { Reasoning = reasoning.ToString() };
+        }
+
         finish = stream.Stopped ? FinishReason.Stop : finish; // The text that was held back may contain one.
         yield return new ChatPiece(
             rest,
             null,
             new ChatAnswer(
-                [.. stream.Messages.Select(parsed => parsed.Message)],
+                messages,
                 [.. stream.Messages.Select(parsed => parsed.Call).OfType<Data.Conversations.ToolCall>()],
                 finish,
                 promptLength,
@@ -172,6 +203,8 @@ public sealed class ChatModel : IDisposable
             )
             {
                 Text = text.ToString(),
+                Reasoning = reasoning.ToString(),
+                ReasoningTokens = thinking,
                 CallMessages =
                 [
                     .. stream.Messages.Where(parsed => parsed.Call is not null).Select(parsed => parsed.Message),
@@ -180,14 +213,27 @@ public sealed class ChatModel : IDisposable
             }
         )
         {
+            Reasoning = lastThought,
             Calls = stream.TakeCalls(),
         };
 
+        (string Thought, string Text) Split(string written)
+        {
+            var (thought, answer) = thoughts.Add(written);
+            return (thought, stream.Add(answer));
+        }
+
         // The model may open another turn of its own, as in the All Tools format: text, then a call.
-        string Take(int id) =>
-            id == tokenizer.Special.Assistant
-                ? stream.Add(decoder.Finish()) + stream.EndMessage()
-                : stream.Add(decoder.Add(id));
+        (string Thought, string Text) Take(int id)
+        {
+            if (id != tokenizer.Special.Assistant)
+            {
+                return Split(decoder.Add(id));
+            }
+
+            var (thought, text) = Split(decoder.Finish());
+            return (thought, text + stream.EndMessage());
+        }
     }
 
     // The end of a turn always ends an answer, even if a model's files list fewer stop tokens.

@@ -3,6 +3,9 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Inference;
 
+/// <summary>A piece of an answer, or of the thoughts before it.</summary>
+internal readonly record struct AnswerText(string Text, bool IsThought);
+
 /// <summary>A conversation with one person, with its history.</summary>
 /// <remarks>An answer that was not read to its end leaves the history unchanged. Not thread-safe.</remarks>
 internal sealed class ChatSession(
@@ -49,22 +52,22 @@ internal sealed class ChatSession(
     /// <summary>Sends a user message.</summary>
     /// <param name="text">Text of the message.</param>
     /// <param name="cancellation">Cancels the answer.</param>
-    /// <returns>The answer's text piece by piece, in whole characters; <see cref="LastAnswer"/> contains tool
-    /// calls.</returns>
+    /// <returns>The answer piece by piece, in whole characters: thoughts, then text; <see cref="LastAnswer"/> contains
+    /// tool calls.</returns>
     /// <exception cref="ConversationTooLongException">The conversation no longer fits; <see cref="DropOldest"/> makes
     /// room.</exception>
     /// <exception cref="ArgumentException">Options are out of range.</exception>
-    public IAsyncEnumerable<string> AskAsync(string text, CancellationToken cancellation = default) =>
+    public IAsyncEnumerable<AnswerText> AskAsync(string text, CancellationToken cancellation = default) =>
         ContinueAsync(new Message(Role.User, text), cancellation);
 
     /// <summary>Sends the result of a tool call.</summary>
     /// <param name="result">The result; if it is empty, the model sees <see cref="ToolResult.None"/>.</param>
     /// <param name="cancellation">Cancels the answer.</param>
     /// <returns>As for <see cref="AskAsync"/>.</returns>
-    public IAsyncEnumerable<string> ObserveAsync(string result, CancellationToken cancellation = default) =>
+    public IAsyncEnumerable<AnswerText> ObserveAsync(string result, CancellationToken cancellation = default) =>
         ContinueAsync(new Message(Role.Observation, ToolResult.Shown(result)), cancellation);
 
-    private async IAsyncEnumerable<string> ContinueAsync(
+    private async IAsyncEnumerable<AnswerText> ContinueAsync(
         Message message,
         [EnumeratorCancellation] CancellationToken cancellation
     )
@@ -96,9 +99,14 @@ internal sealed class ChatSession(
                 LastAnswer = answer;
             }
 
+            if (piece.Reasoning.Length > 0)
+            {
+                yield return new AnswerText(piece.Reasoning, IsThought: true);
+            }
+
             if (piece.Text.Length > 0)
             {
-                yield return piece.Text;
+                yield return new AnswerText(piece.Text, IsThought: false);
             }
         }
     }

@@ -84,6 +84,11 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
         var created = DateTimeOffset.UtcNow;
         await foreach (var piece in model.StreamAsync(request, cancellation))
         {
+            if (piece.Reasoning.Length > 0)
+            {
+                yield return Update([new TextReasoningContent(piece.Reasoning)], null);
+            }
+
             if (piece.Text.Length > 0)
             {
                 yield return Update([new TextContent(piece.Text)], null);
@@ -103,6 +108,7 @@ public sealed class GlmChatClient(ChatModel model, string modelId = "glm-4", boo
                         OutputTokenCount = answer.AnswerTokens,
                         TotalTokenCount = answer.PromptTokens + answer.AnswerTokens,
                         CachedInputTokenCount = answer.CachedTokens,
+                        ReasoningTokenCount = answer.ReasoningTokens,
                     }
                 );
                 yield return Update(

@@ -29,7 +29,12 @@ internal static class BatchOutput
     /// <summary>The line of an answered row, without the line break.</summary>
     public static string ToLine(ConversationRow row, ChatAnswer answer, AnswerDigest digest)
     {
-        var line = Begin(row, answer.Text);
+        var line = Begin(row, answer.Text, answer.Reasoning.Length > 0);
+        if (answer.Reasoning.Length > 0)
+        {
+            line["reasoning_content"] = answer.Reasoning;
+        }
+
         if (answer.Calls.Count > 0)
         {
             line["tool_calls"] = answer.Calls.Select(call => new { name = call.Name, arguments = call.Arguments });
@@ -46,7 +51,7 @@ internal static class BatchOutput
     /// <summary>The line of a row that cannot be answered, without the line break.</summary>
     public static string ToLine(ConversationRow row, string error, AnswerDigest digest)
     {
-        var line = Begin(row, prediction: null);
+        var line = Begin(row, prediction: null, thinks: false);
         line[ErrorKey] = error;
         line["finish_reason"] = ErrorKey;
         line[AnswerDigest.Key] = digest.ToString();
@@ -94,7 +99,8 @@ internal static class BatchOutput
         return (done, failed, end);
     }
 
-    private static Dictionary<string, object?> Begin(ConversationRow row, string? prediction)
+    // Where the model thinks, the reference is the answer without thoughts too.
+    private static Dictionary<string, object?> Begin(ConversationRow row, string? prediction, bool thinks)
     {
         var line = new Dictionary<string, object?> { ["line"] = row.Line };
         if (row.Place.Entry is { } entry)
@@ -105,7 +111,7 @@ internal static class BatchOutput
         line["prediction"] = prediction;
         if (Label(row) is { } label)
         {
-            line["label"] = label;
+            line["label"] = thinks ? Thoughts.Of(new Message(Role.Assistant, label)).Answer : label;
         }
 
         return line;

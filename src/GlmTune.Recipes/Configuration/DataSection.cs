@@ -55,6 +55,7 @@ internal static class DataSection
                     ("native", ToolCallStyle.Native),
                     ("json", ToolCallStyle.Json)
                 ),
+                SupervisesThoughts = files.Flag("supervise_reasoning", template.SupervisesThoughts),
                 SupervisedAnswers = root.Flag("combine", false) ? SupervisedAnswers.Last : SupervisedAnswers.All,
                 MaxInputTokens = root.Int("max_input_length", template.MaxInputTokens, least: 1, most: 1 << 24),
                 MaxOutputTokens = root.Int("max_output_length", template.MaxOutputTokens, least: 1, most: 1 << 24),

@@ -166,7 +166,14 @@ internal sealed class RankedEvaluation
         var texts = ranks.Collectives.GatherStrings([
             .. part.Select(answer =>
                 JsonSerializer.Serialize(
-                    new Wire(answer.Prompt, answer.Prediction, answer.Label, answer.Finish, answer.Scores)
+                    new Wire(
+                        answer.Prompt,
+                        answer.Prediction,
+                        answer.Label,
+                        answer.Finish,
+                        answer.Scores,
+                        answer.Reasoning
+                    )
                 )
             ),
         ]);
@@ -183,7 +190,10 @@ internal sealed class RankedEvaluation
                         wire.Label,
                         wire.Finish,
                         wire.Scores
-                    );
+                    )
+                    {
+                        Reasoning = wire.Reasoning,
+                    };
                 }
             ),
         ];
@@ -194,6 +204,7 @@ internal sealed class RankedEvaluation
         string Prediction,
         string Label,
         FinishReason Finish,
-        GenerationScores Scores
+        GenerationScores Scores,
+        string Reasoning
     );
 }

@@ -40,6 +40,9 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
             set,
             [
                 .. template.Note is { } note ? [$"{modelFolder}: {note}"] : Array.Empty<string>(),
+                .. !template.Options.SupervisesThoughts && !template.Thinks
+                    ? ["'data_config.supervise_reasoning' has no effect: this model does not think before it answers."]
+                    : Array.Empty<string>(),
                 .. NotesOf(path, set, template),
             ]
         );

@@ -18,6 +18,9 @@ internal sealed record AnswerUpdate(
     ChatAnswer? Answer
 )
 {
+    /// <summary>New text of the thoughts before the answer; may be empty.</summary>
+    public string Reasoning { get; init; } = "";
+
     /// <summary>Why the answer ended, in OpenAI's terms; null before the end.</summary>
     public string? FinishReason =>
         Answer is null ? null
@@ -69,12 +72,13 @@ internal sealed record AnswerUpdate(
         {
             measured.Token();
 
-            // Tokens are reported with the text that they belong to; those of stripped white space and of stop
+            // Tokens are reported with the text that they belong to; those of thoughts, stripped white space and stop
             // sequences are not.
             if (
                 plan.Chat.LogProbabilities
                 && piece.Token is { } token
                 && token.Finish != Inference.FinishReason.Stop
+                && !piece.IsThinking
                 && (shown || piece.Text.Length > 0 || !IsBlank(tokenizer, token.Id))
             )
             {
@@ -82,7 +86,12 @@ internal sealed record AnswerUpdate(
             }
 
             shown |= piece.Text.Length > 0;
-            if (piece.Text.Length > 0 || piece.Calls.Count > 0 || piece.Answer is not null)
+            if (
+                piece.Text.Length > 0
+                || piece.Reasoning.Length > 0
+                || piece.Calls.Count > 0
+                || piece.Answer is not null
+            )
             {
                 IReadOnlyList<TokenLogprob>? told =
                     !plan.Chat.LogProbabilities ? null
@@ -102,7 +111,10 @@ internal sealed record AnswerUpdate(
                     );
                 }
 
-                yield return new AnswerUpdate(choice, piece.Text, piece.Calls, told, piece.Answer);
+                yield return new AnswerUpdate(choice, piece.Text, piece.Calls, told, piece.Answer)
+                {
+                    Reasoning = piece.Reasoning,
+                };
             }
         }
     }

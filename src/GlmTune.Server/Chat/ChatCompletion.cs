@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using GlmTune.Inference;
 
 namespace GlmTune.Server;
@@ -26,9 +27,12 @@ internal sealed record ChatChoiceMessage(string? Content)
 
     public string? Refusal { get; }
 
-    [System.Text.Json.Serialization.JsonIgnore(
-        Condition = System.Text.Json.Serialization.JsonIgnoreCondition.WhenWritingNull
-    )]
+    /// <summary>The thoughts before the answer, under the name that DeepSeek's server and others use; omitted if there
+    /// are none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? ReasoningContent { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyList<AnsweredCall>? ToolCalls { get; init; }
 }
 
@@ -66,8 +70,16 @@ internal sealed record Usage(int PromptTokens, int CompletionTokens)
 
     public PromptTokensDetails PromptTokensDetails { get; init; } = new(0);
 
+    /// <summary>Omitted if the model had no thoughts.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public CompletionTokensDetails? CompletionTokensDetails { get; init; }
+
     public static Usage Of(ChatAnswer answer) =>
-        new(answer.PromptTokens, answer.AnswerTokens) { PromptTokensDetails = new(answer.CachedTokens) };
+        new(answer.PromptTokens, answer.AnswerTokens)
+        {
+            PromptTokensDetails = new(answer.CachedTokens),
+            CompletionTokensDetails = CompletionTokensDetails.Of(answer.ReasoningTokens),
+        };
 
     /// <summary>For all answers to one request; the prompt is counted once.</summary>
     public static Usage Of(IEnumerable<Usage> choices)
@@ -76,9 +88,19 @@ internal sealed record Usage(int PromptTokens, int CompletionTokens)
         return new Usage(all[0].PromptTokens, all.Sum(usage => usage.CompletionTokens))
         {
             PromptTokensDetails = all[0].PromptTokensDetails,
+            CompletionTokensDetails = CompletionTokensDetails.Of(
+                all.Sum(usage => usage.CompletionTokensDetails?.ReasoningTokens ?? 0)
+            ),
         };
     }
 }
 
 /// <summary>Number of prompt tokens found in the KV cache, which were not processed again.</summary>
 internal sealed record PromptTokensDetails(int CachedTokens);
+
+/// <summary>Number of generated tokens that belong to the thoughts before answers.</summary>
+internal sealed record CompletionTokensDetails(int ReasoningTokens)
+{
+    /// <summary>Null if there are none.</summary>
+    public static CompletionTokensDetails? Of(int reasoning) => reasoning == 0 ? null : new(reasoning);
+}

@@ -52,7 +52,7 @@ internal sealed record ChatCompletionRequest : SamplingFields
     /// <summary>Accepted without effect: it could only make an answer faster.</summary>
     public JsonElement? Prediction { get; init; }
 
-    /// <summary>Accepted without effect: this model does not reason before it answers.</summary>
+    /// <summary>Accepted without effect: a model that thinks before it answers decides itself how long.</summary>
     public JsonElement? ReasoningEffort { get; init; }
 
     /// <summary>Accepted without effect: state the desired length in the prompt.</summary>
@@ -117,6 +117,13 @@ internal sealed record RequestMessage
 
     /// <summary>For an assistant message: a refusal, used as content if there is none.</summary>
     public string? Refusal { get; init; }
+
+    /// <summary>For an assistant message: the thoughts before it, which a model's template leaves out of earlier
+    /// turns.</summary>
+    public string? ReasoningContent { get; init; }
+
+    /// <summary>Another name of <see cref="ReasoningContent"/>.</summary>
+    public string? Reasoning { get; init; }
 
     /// <summary>Accepted without effect: the model's format has no names of participants.</summary>
     public JsonElement? Name { get; init; }

@@ -115,6 +115,7 @@ internal sealed class ChatEndpoint(
                     .ToList();
                 var message = new ChatChoiceMessage(calls.Count > 0 && text.Length == 0 ? null : text.ToString())
                 {
+                    ReasoningContent = answer.Reasoning.Length > 0 ? answer.Reasoning : null,
                     ToolCalls = calls.Count > 0 ? calls : null,
                 };
                 return (
@@ -153,6 +154,11 @@ internal sealed class ChatEndpoint(
             var usage = new Usage(0, 0);
             await foreach (var update in updates)
             {
+                if (update.Reasoning.Length > 0)
+                {
+                    Write(choice, new ChunkDelta { ReasoningContent = update.Reasoning });
+                }
+
                 if (update.Text.Length > 0)
                 {
                     Write(choice, new ChunkDelta { Content = update.Text }, logprobs: update.Logprobs);

@@ -63,7 +63,29 @@ internal static class RequestConversation
         return sorted;
     }
 
-    private static List<Message> Read(RequestMessage? message, string param, HashSet<string> builtIn, bool takesCode) =>
+    private static List<Message> Read(RequestMessage? message, string param, HashSet<string> builtIn, bool takesCode)
+    {
+        if (
+            message
+            is { Role: not "assistant", ReasoningContent.Length: > 0 }
+                or { Role: not "assistant", Reasoning.Length: > 0 }
+        )
+        {
+            throw ApiException.Wrong(
+                $"{param}.reasoning_content",
+                $"'{param}' has thoughts; only messages of the assistant may have 'reasoning_content'."
+            );
+        }
+
+        return Turns(message, param, builtIn, takesCode);
+    }
+
+    private static List<Message> Turns(
+        RequestMessage? message,
+        string param,
+        HashSet<string> builtIn,
+        bool takesCode
+    ) =>
         message?.Role switch
         {
             "system" or "developer" => [new Message(Role.System, Text(message.Content, $"{param}.content"))],
@@ -147,6 +169,11 @@ internal static class RequestConversation
             }
 
             read.Add(WrittenCall.Message(call.Id, function.Name, arguments, builtIn.Contains(function.Name)));
+        }
+
+        if (read.Count > 0 && (message.ReasoningContent ?? message.Reasoning) is { Length: > 0 } thoughts)
+        {
+            read[0] = read[0] with { Reasoning = thoughts.Trim() };
         }
 
         return read;

@@ -1,4 +1,5 @@
 using GlmTune.Data.Conversations;
+using GlmTune.Inference;
 
 namespace GlmTune.Cli.Commands;
 
@@ -47,10 +48,53 @@ public sealed class ChatCommandTests
         Assert.Equal((ExitCode.Users, message, ""), (run.Code, run.Error.TrimEnd('\n'), run.Output));
     }
 
+    [Theory]
+    [InlineData(false, "<think>\nHm.\n</think>\nFour.\n")]
+    [InlineData(true, "\e[2mH\e[22m\e[2mm.\e[22m\n\nFour.\n")]
+    public async Task Thoughts_are_dimmed_or_marked(bool hasColor, string expected)
+    {
+        using var output = new StringWriter();
+        var screen = new Screen(TextReader.Null, output, TextWriter.Null) { HasColor = hasColor };
+        AnswerText[] pieces = [new("H", true), new("m.", true), new("Four.", false)];
+        await ChatCommand.ShowAsync(output, pieces.ToAsyncEnumerable(), () => [], new ThoughtWriter(screen, output));
+        Assert.Equal(expected, output.ToString());
+    }
+
+    [Fact]
+    public async Task Thoughts_cannot_control_the_terminal_and_need_not_be_shown()
+    {
+        using var output = new StringWriter();
+        var screen = new Screen(TextReader.Null, new TerminalWriter(output), TextWriter.Null) { HasColor = true };
+        AnswerText[] pieces = [new("\e[31mred", true)];
+        await ChatCommand.ShowAsync(
+            screen.Output,
+            pieces.ToAsyncEnumerable(),
+            () => [],
+            new ThoughtWriter(screen, screen.Output)
+        );
+        Assert.DoesNotContain("\e[31m", output.ToString(), StringComparison.Ordinal);
+        Assert.Contains("\e[2m", output.ToString(), StringComparison.Ordinal);
+
+        output.GetStringBuilder().Clear();
+        await ChatCommand.ShowAsync(
+            screen.Output,
+            pieces.ToAsyncEnumerable(),
+            () => [],
+            new ThoughtWriter(screen, null)
+        );
+        Assert.Equal(Environment.NewLine, output.ToString());
+    }
+
     private static async Task<string> Shown(string[] pieces, params ToolCall[] calls)
     {
         using var output = new StringWriter();
-        await ChatCommand.ShowAsync(output, pieces.ToAsyncEnumerable(), () => calls);
+        var screen = new Screen(TextReader.Null, output, TextWriter.Null);
+        await ChatCommand.ShowAsync(
+            output,
+            pieces.Select(piece => new AnswerText(piece, IsThought: false)).ToAsyncEnumerable(),
+            () => calls,
+            new ThoughtWriter(screen, output)
+        );
         return output.ToString();
     }
 }

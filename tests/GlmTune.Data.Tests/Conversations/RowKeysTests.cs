@@ -37,7 +37,7 @@ public class RowKeysTests
 
     [Theory]
     [InlineData("\"image\": \"a.png\"")]
-    [InlineData("\"reasoning_content\": \"想\"")]
+    [InlineData("\"cot\": \"想\"")]
     [InlineData("\"thinking\": \"想\"")]
     [InlineData("\"loss_mask\": 0")]
     [InlineData("\"train\": false")]

@@ -32,7 +32,7 @@ public class GoldenTemplateTests
             );
             var conversation = Conversation(golden);
 
-            var example = template.RenderTraining(conversation);
+            var example = Assert.Single(template.RenderTraining(conversation));
             Assert.Equal(golden.GetProperty("train").Ids("input_ids"), example.TokenIds);
             Assert.Equal(golden.GetProperty("train").Ids("labels"), example.Labels());
             Assert.Equal(example.Labels().Count(label => label != -100), example.SupervisedTokens);

@@ -35,11 +35,11 @@ public class OwnTemplateTests
         foreach (var answers in Enum.GetValues<SupervisedAnswers>())
         {
             var (mine, theirs) = (Own(Roles, answers), new Glm4Template(own.Tokenizer));
-            var example = mine.RenderTraining(Asked);
-            Assert.Equal(theirs.RenderTraining(Asked).TokenIds, example.TokenIds);
+            var example = mine.RenderTraining(Asked).Single();
+            Assert.Equal(theirs.RenderTraining(Asked).Single().TokenIds, example.TokenIds);
         }
 
-        Assert.Equal(preset.RenderTraining(Asked).Supervised, own.RenderTraining(Asked).Supervised);
+        Assert.Equal(preset.RenderTraining(Asked).Single().Supervised, own.RenderTraining(Asked).Single().Supervised);
         Assert.Equal(
             preset
                 .RenderEvaluation(Asked)
@@ -105,7 +105,7 @@ public class OwnTemplateTests
             "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|endoftext|>{% endfor %}"
                 + "{% if add_generation_prompt %}<|assistant|>{% endif %}"
         );
-        var example = template.RenderTraining(Asked);
+        var example = template.RenderTraining(Asked).Single();
         Assert.Equal(template.Tokenizer.Special.EndOfText, example.TokenIds[^1]);
         Assert.Equal(
             ["two<|endoftext|>", "four<|endoftext|>"],
@@ -122,22 +122,65 @@ public class OwnTemplateTests
             new Message(Role.User, "three?"),
             new Message(Role.Assistant, "<think>so</think>four"),
         ]);
-        var error = Assert.Throws<InvalidDataException>(() => Own(Thoughts).RenderTraining(conversation));
-        Assert.Contains(
-            "writes message 2 otherwise once more messages follow",
-            error.Message,
-            StringComparison.Ordinal
-        );
         var last = Own(Thoughts, SupervisedAnswers.Last);
-        var example = last.RenderTraining(conversation);
+        var example = last.RenderTraining(conversation).Single();
         var range = Assert.Single(example.Supervised);
-        Assert.Equal("so</think>four<|user|>", Show(last, example.TokenIds[range.Start..range.End]));
+        Assert.Equal("\nso\n</think>\nfour<|user|>", Show(last, example.TokenIds[range.Start..range.End]));
         Assert.DoesNotContain("hm", Show(last, example.TokenIds), StringComparison.Ordinal);
         Assert.Equal(2, Own(Thoughts).RenderEvaluation(conversation).Count);
 
+        // As a preset that thinks: a sequence for each answer, and empty thoughts where there are none.
+        var all = Own(Thoughts);
+        Assert.Equal(2, all.RenderTraining(conversation).Count);
         var without = new Conversation([new Message(Role.User, "one?"), new Message(Role.Assistant, "two")]);
-        error = Assert.Throws<InvalidDataException>(() => Own(Thoughts).RenderTraining(without));
-        Assert.Contains("such as <think>", error.Message, StringComparison.Ordinal);
+        Assert.EndsWith(
+            "<|assistant|>\n<think>\n\n</think>\ntwo<|user|>",
+            Show(all, all.RenderTraining(without).Single().TokenIds),
+            StringComparison.Ordinal
+        );
+    }
+
+    [Fact]
+    public void An_answer_that_is_written_otherwise_once_more_messages_follow_is_refused()
+    {
+        var template = Own(
+            "{% for m in messages %}<|{{ m.role }}|>{{ m.content if loop.last else m.content|upper }}{% endfor %}"
+                + "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+        );
+        var error = Assert.Throws<InvalidDataException>(() => template.RenderTraining(Asked));
+        Assert.Contains("does not begin message 3 as it begins an answer", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Thoughts_reach_a_template_that_reads_them()
+    {
+        var conversation = new Conversation([
+            new Message(Role.User, "one?"),
+            new Message(Role.Assistant, "two") { Reasoning = "hm" },
+        ]);
+        foreach (
+            var written in (string[])
+                [
+                    "{{ '<think>' + m.reasoning_content + '</think>' if m.reasoning_content }}{{ m.content }}",
+                    "{{ m.content | replace('\\n', '') }}{# </think> #}",
+                ]
+        )
+        {
+            var template = Own(
+                "{% for m in messages %}<|{{ m.role }}|>"
+                    + written
+                    + "{% endfor %}{% if add_generation_prompt %}"
+                    + "<|assistant|>{% endif %}"
+            );
+            Assert.Equal(
+                "<|user|>one?<|assistant|><think>hm</think>two<|user|>",
+                Show(template, template.RenderTraining(conversation).Single().TokenIds)
+            );
+        }
+
+        Assert.Throws<InvalidDataException>(() =>
+            Own("{% for m in messages %}{{ m.content }}{% endfor %}").RenderTraining(conversation)
+        );
     }
 
     [Theory]

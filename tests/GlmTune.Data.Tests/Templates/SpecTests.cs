@@ -43,7 +43,7 @@ public partial class SpecTests
         Assert.Empty(row.Problems);
 
         var template = new Glm4Template(Bytes, Options(lines[1][1..]));
-        var text = MarkedText.Of(template.RenderTraining(row.Conversation!), Bytes);
+        var text = MarkedText.Of(template.RenderTraining(row.Conversation!).Single(), Bytes);
 
         Assert.Equal(lines[2], text.Replace('\n', '⏎'));
     }

@@ -36,7 +36,7 @@ public class ChatSessionTests
         var pieces = new List<string>();
         await foreach (var piece in new ChatSession(model).AskAsync("Hi"))
         {
-            pieces.Add(piece);
+            pieces.Add(piece.Text);
         }
 
         Assert.Equal(["好", " 😀"], pieces);

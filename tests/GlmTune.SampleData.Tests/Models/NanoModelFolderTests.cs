@@ -101,7 +101,7 @@ public sealed class NanoModelFolderTests
                 ConversationFile.Read(Committed.Path($"data/{file}.jsonl")),
                 row =>
                 {
-                    var example = template.RenderTraining(row);
+                    var example = Assert.Single(template.RenderTraining(row));
                     Assert.InRange(example.FullLength, 1, length);
                     Assert.InRange(example.SupervisedTokens, 2, example.FullLength);
                 }

@@ -137,7 +137,8 @@ async function answer(turn, column) {
     update(turn, column);
     keep();
     const end = await withKey(() => streamChat(request, (delta) => {
-      if (delta.content || delta.tool_calls) first ??= performance.now();
+      if (delta.content || delta.tool_calls || delta.reasoning_content) first ??= performance.now();
+      if (delta.reasoning_content) part.reasoning_content = (part.reasoning_content ?? "") + delta.reasoning_content;
       part.content += delta.content ?? "";
       for (const piece of delta.tool_calls ?? []) addCall(part, piece);
       update(turn, column);

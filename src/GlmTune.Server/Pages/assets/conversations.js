@@ -76,7 +76,7 @@ export function messagesOf(conversation, column, count = conversation.turns.leng
 export function partsOf(reply) {
   return (reply?.parts ?? [])
     .filter((part) => part.role === "tool" || part.content || part.tool_calls?.length)
-    .map((part) => part.tool_calls?.length ? { role: part.role, content: part.content || null, tool_calls: part.tool_calls } : { ...part });
+    .map((part) => part.tool_calls?.length ? { ...part, content: part.content || null } : { ...part });
 }
 
 /** The tools of the settings in the protocol's shape, the chosen ones of the server first; throws what is wrong with them. */

@@ -57,6 +57,7 @@ const WORDS = {
   edit: ["Edit", "编辑"],
   editMessage: ["Edit the message", "编辑消息"],
   saveSend: ["Save and send", "保存并发送"],
+  thoughts: ["Thoughts", "思考过程"],
   regenerate: ["Regenerate", "重新生成"],
   writing: ["Writing the answer", "正在生成回答"],
   answered: ["The answer is complete.", "回答已完成。"],

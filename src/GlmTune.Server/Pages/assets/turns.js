@@ -68,10 +68,12 @@ class ReplyView {
     reply.parts.forEach((part, index) => {
       if (part.role !== "assistant") return;
       if (!this.parts[index]) {
-        this.parts[index] = { text: el("div", { class: "markdown" }), calls: [] };
-        this.body.append(this.parts[index].text);
+        this.parts[index] = { thoughts: thoughtsBox(), text: el("div", { class: "markdown" }), calls: [] };
+        this.body.append(this.parts[index].thoughts, this.parts[index].text);
       }
       const shown = this.parts[index];
+      shown.thoughts.hidden = !part.reasoning_content;
+      shown.thoughts.lastChild.textContent = part.reasoning_content ?? "";
       renderMarkdown(shown.text, part.content ?? "");
       (part.tool_calls ?? []).forEach((call, place) => this.updateCall(shown, call, place, isRunning));
     });
@@ -123,6 +125,9 @@ class ReplyView {
     form.querySelector("textarea").focus();
   }
 }
+
+// What the model thought before it answered, folded.
+const thoughtsBox = () => el("details", { class: "thoughts" }, el("summary", { text: t("thoughts") }), el("div", {}));
 
 /** The words of a reply: those after the last tool. */
 export const replyText = (reply) => reply.parts.findLast((part) => part.role === "assistant")?.content ?? "";
