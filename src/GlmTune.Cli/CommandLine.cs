@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using GlmTune.Cli.Commands;
 using GlmTune.Cli.Help;
+using GlmTune.Cli.Setup;
 using GlmTune.Collectives;
 using GlmTune.Files;
 
@@ -69,6 +70,16 @@ internal static class CommandLine
             {
                 screen.Error.WriteLine("Name one of the commands below.");
                 new HelpPage(screen).Write(command);
+                return ExitCode.Users;
+            }
+
+            if (
+                OpenSsl.Problem is { } problem
+                && command.Subcommands.Count == 0
+                && command.Name is not ("doctor" or "version")
+            )
+            {
+                screen.Error.WriteLine(problem);
                 return ExitCode.Users;
             }
 

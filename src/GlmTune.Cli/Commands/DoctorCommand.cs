@@ -1,5 +1,6 @@
 using System.CommandLine;
 using GlmTune.Cli.Diagnosis;
+using GlmTune.Cli.Setup;
 
 namespace GlmTune.Cli.Commands;
 
@@ -13,7 +14,7 @@ internal static class DoctorCommand
         command.SetAction(given =>
         {
             List<Finding> findings = [];
-            foreach (var finding in SystemFindings.All().Concat(LibraryFindings.All()))
+            foreach (var finding in SystemFindings.All().Concat(Libraries()))
             {
                 findings.Add(finding);
                 if (!given.GetValue(json))
@@ -51,6 +52,12 @@ internal static class DoctorCommand
         });
         return command;
     }
+
+    // Without OpenSSL, looking at libraries would end the process.
+    private static IEnumerable<Finding> Libraries() =>
+        OpenSsl.Problem is { } problem
+            ? [Finding.Error("OpenSSL", problem, "Then run `glmtune doctor` again.")]
+            : LibraryFindings.All();
 
     private static void Write(Screen screen, Finding finding)
     {
