@@ -95,13 +95,7 @@ internal sealed class TrainerStateFile
     }
 
     /// <summary>Writes the file.</summary>
-    public void Write(string folder, TrainerStateSettings settings) => Write(folder, Text(settings));
-
-    /// <summary>Writes the file with the content that <see cref="Text"/> gave earlier.</summary>
-    public static void Write(string folder, string text) => AtomicFile.WriteText(Path.Combine(folder, FileName), text);
-
-    /// <summary>The content of the file as of now.</summary>
-    public string Text(TrainerStateSettings settings)
+    public void Write(string folder, TrainerStateSettings settings)
     {
         var json = new JsonObject
         {
@@ -126,6 +120,6 @@ internal sealed class TrainerStateFile
             ["trial_name"] = null,
             ["trial_params"] = null,
         };
-        return json.ToJsonString(Indented) + "\n";
+        AtomicFile.WriteText(Path.Combine(folder, FileName), json.ToJsonString(Indented) + "\n");
     }
 }

@@ -15,6 +15,9 @@ internal struct SplitMix64(ulong state)
     /// <summary>The next 64 bits.</summary>
     public ulong Next() => Mix(state += 0x9E3779B97F4A7C15);
 
+    /// <summary>The 64 bits that <see cref="Next"/> would return after <paramref name="count"/> others.</summary>
+    public readonly ulong At(long count) => Mix(state + (((ulong)count + 1) * 0x9E3779B97F4A7C15));
+
     /// <summary>The next number in [0, 1), a multiple of 2⁻⁵³.</summary>
     public double NextUniform() => (Next() >> 11) * (1.0 / (1UL << 53));
 

@@ -85,7 +85,7 @@ internal sealed class CachedDecoder : IDecoder
         model.Plan.Devices.Count == 1 && model.Head.Projection.CanDecode && model.Layers.All(layer => layer.CanDecode);
 
     /// <inheritdoc/>
-    public void Begin(ReadOnlySpan<DecodeRow> rows)
+    public void Begin(ReadOnlySpan<DecodeRow> rows, SamplingTable? table = null)
     {
         if (rows.Length == 0)
         {
@@ -147,7 +147,7 @@ internal sealed class CachedDecoder : IDecoder
             : passes[(size, adapted)] = new DecodePass(size, adapted, model.Device);
         staging.CopyTo(current.Input, 0, BytesOf(DecodePass.Numbers * size));
         cache.Flush();
-        Run(current);
+        Run(current, table);
     }
 
     /// <inheritdoc/>
@@ -158,7 +158,7 @@ internal sealed class CachedDecoder : IDecoder
         && (!current.Adapted || arrangement == model.Served?.Arrangement);
 
     /// <inheritdoc/>
-    public void Advance()
+    public void Advance(SamplingTable? table = null)
     {
         if (!CanAdvance)
         {
@@ -169,11 +169,11 @@ internal sealed class CachedDecoder : IDecoder
 
         longest++;
         cache.Flush();
-        Run(current!);
+        Run(current!, table);
     }
 
     /// <inheritdoc/>
-    public ArgmaxToken[] Argmax()
+    public ChosenToken[] Tokens()
     {
         if (!asked.TryDequeue(out var result))
         {
@@ -181,11 +181,11 @@ internal sealed class CachedDecoder : IDecoder
         }
 
         result.Tokens.Wait();
-        var tokens = new ArgmaxToken[result.Count];
+        var tokens = new ChosenToken[result.Count];
         var found = result.Tokens.At<double>(0, 2 * result.Size);
         for (var i = 0; i < tokens.Length; i++)
         {
-            tokens[i] = new ArgmaxToken((int)found[i], (float)found[result.Size + i]);
+            tokens[i] = new ChosenToken((int)found[i], (float)found[result.Size + i]);
         }
 
         free.Add(result.Tokens);
@@ -238,7 +238,7 @@ internal sealed class CachedDecoder : IDecoder
     private static int SizeFor(int rows) =>
         Array.Find(Sizes, size => size >= rows) is var size and > 0 ? size : (rows + 63) / 64 * 64;
 
-    private void Run(DecodePass pass)
+    private void Run(DecodePass pass, SamplingTable? table)
     {
         if (!Captures)
         {
@@ -284,8 +284,30 @@ internal sealed class CachedDecoder : IDecoder
             free.Remove(tokens);
         }
 
-        tokens.CopyFrom(pass.Results!.Next, bytes);
+        if (table is null)
+        {
+            tokens.CopyFrom(pass.Results!.Next, bytes);
+        }
+        else
+        {
+            using var chosen = Choose(pass, table);
+            tokens.CopyFrom(chosen, bytes);
+        }
+
         asked.Enqueue((tokens, pass.Size, count));
+    }
+
+    // Instead of the most likely tokens: those that a table asks for.
+    private Tensor Choose(DecodePass pass, SamplingTable table)
+    {
+        // What fills the pass up must write what the first sequence writes.
+        for (var row = count; row < pass.Size; row++)
+        {
+            table.Repeat(0);
+        }
+
+        using var ids = pass.Input.select(0, DecodePass.Ids);
+        return model.Kernels.Sample(pass.Results!.Logits, table, vocabularySize, pass.Drawn, ids);
     }
 
     // False if the arena is too small for the kernels of this device: nothing has changed, and from now on they

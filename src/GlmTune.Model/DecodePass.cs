@@ -53,6 +53,9 @@ internal sealed class DecodePass(int size, bool adapted, Device device) : IDispo
 
     public Tensor Input { get; } = zeros([Numbers, size], ScalarType.Int64, device).DetachFromDisposeScope();
 
+    /// <summary>The tokens that a table chose last.</summary>
+    public Tensor Drawn { get; } = zeros(size, ScalarType.Int64, device).DetachFromDisposeScope();
+
     public Dictionary<(int Reach, bool Uneven), CapturedDecode> Captures { get; } = [];
 
     public TensorArena? Arena { get; set; }
@@ -78,6 +81,7 @@ internal sealed class DecodePass(int size, bool adapted, Device device) : IDispo
         }
 
         Input.Dispose();
+        Drawn.Dispose();
         Sequences.Dispose();
         Arena?.Dispose();
     }

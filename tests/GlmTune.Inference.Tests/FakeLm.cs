@@ -143,7 +143,7 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
     private sealed class Decoder(FakeLm model, KvCache cache, int vocabularySize) : IDecoder
     {
         private readonly PlainKernels kernels = new();
-        private readonly Queue<ArgmaxToken[]> asked = new();
+        private readonly Queue<ChosenToken[]> asked = new();
         private DecodeRow[] rows = [];
         private Tensor? logits;
 
@@ -153,26 +153,26 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
 
         public Tensor Logits => logits!;
 
-        public void Begin(ReadOnlySpan<DecodeRow> rows)
+        public void Begin(ReadOnlySpan<DecodeRow> rows, SamplingTable? table)
         {
             this.rows = rows.ToArray();
             asked.Clear();
-            Run();
+            Run(table);
         }
 
-        public void Advance()
+        public void Advance(SamplingTable? table)
         {
             Assert.True(CanAdvance);
             model.QueuedAhead++;
             rows = [.. rows.Zip(asked.Last(), (row, token) => row with { Id = token.Id, Before = row.Before + 1 })];
-            Run();
+            Run(table);
         }
 
-        public ArgmaxToken[] Argmax() => asked.Dequeue();
+        public ChosenToken[] Tokens() => asked.Dequeue();
 
         public void Dispose() => logits?.Dispose();
 
-        private void Run()
+        private void Run(SamplingTable? table)
         {
             using var scope = NewDisposeScope();
             var step = new CacheStep(
@@ -183,9 +183,15 @@ internal sealed class FakeLm(int vocabularySize, Func<int[], float[]> logits) : 
             );
             var ids = Array.ConvertAll(rows, row => row.Id);
             var made = model.Logits(ids, SequenceLayout.OfRows(rows.Length, 1, CPU), step, lastOnly: true);
-            var (count, found) = (rows.Length, kernels.ArgMax(made, vocabularySize).data<double>().ToArray());
+            var last = tensor(
+                asked.Count > 0 ? Array.ConvertAll(asked.Last(), token => (long)token.Id) : new long[rows.Length]
+            );
+            var chosen = table is null
+                ? kernels.ArgMax(made, vocabularySize)
+                : kernels.Sample(made, table, vocabularySize, last, last);
+            var (count, found) = (rows.Length, chosen.data<double>().ToArray());
             asked.Enqueue([
-                .. Enumerable.Range(0, count).Select(i => new ArgmaxToken((int)found[i], (float)found[count + i])),
+                .. Enumerable.Range(0, count).Select(i => new ChosenToken((int)found[i], (float)found[count + i])),
             ]);
             logits?.Dispose();
             logits = made.DetachFromDisposeScope();

@@ -68,6 +68,7 @@ internal static class KernelTwins
             ["project int8"] = (check, sizes) => ProjectFrozen(check, sizes, FrozenType.Int8),
             ["project fp8"] = (check, sizes) => ProjectFrozen(check, sizes, FrozenType.Fp8),
             ["argmax"] = ArgMax,
+            ["sample"] = SamplingTwins.Sample,
             ["embed"] = Embed,
         };
 

@@ -100,7 +100,7 @@ public class CachedDecoderTests
                 [.. rows.Select(row => (sequences[row][lengths[row]], slots[row], lengths[row]))]
             );
             TensorAssert.Close(expected, decoder.Logits, 1e-12, $"step {step}");
-            Assert.Equal(Argmax(expected), Ids(decoder.Argmax()));
+            Assert.Equal(Argmax(expected), Ids(decoder.Tokens()));
             foreach (var row in rows)
             {
                 lengths[row]++;
@@ -133,7 +133,7 @@ public class CachedDecoderTests
             // The next pass is under way before this one's tokens are asked for.
             decoder.Advance();
             var expected = Argmax(Ordinary(model, other, [.. last.Select((id, slot) => (id, slot, 10 + slot + step))]));
-            last = Ids(decoder.Argmax());
+            last = Ids(decoder.Tokens());
             Assert.Equal(expected, last);
         }
     }
@@ -161,7 +161,7 @@ public class CachedDecoderTests
         }
 
         Assert.False(decoder.CanAdvance);
-        Assert.Throws<InvalidOperationException>(decoder.Advance);
+        Assert.Throws<InvalidOperationException>(() => decoder.Advance());
         TensorAssert.Close(bare, Decoded(), 1e-12, "without");
         Assert.True(decoder.CanAdvance);
         cache.Widen(32);
@@ -180,8 +180,8 @@ public class CachedDecoderTests
         using var cache = model.NewCache(2, 4);
         using var decoder = new CachedDecoder(model, cache, Producible);
         Assert.False(decoder.CanAdvance);
-        Assert.Throws<InvalidOperationException>(decoder.Advance);
-        Assert.Throws<InvalidOperationException>(() => decoder.Argmax());
+        Assert.Throws<InvalidOperationException>(() => decoder.Advance());
+        Assert.Throws<InvalidOperationException>(() => decoder.Tokens());
         Assert.Throws<InvalidOperationException>(() => decoder.Logits);
         Assert.Throws<ArgumentException>(() => decoder.Begin([]));
         Assert.Contains(
@@ -191,9 +191,9 @@ public class CachedDecoderTests
         );
         decoder.Begin([new DecodeRow(1, 0, 15)]);
         Assert.False(decoder.CanAdvance);
-        Assert.Throws<InvalidOperationException>(decoder.Advance);
-        Assert.Single(decoder.Argmax());
-        Assert.Throws<InvalidOperationException>(() => decoder.Argmax());
+        Assert.Throws<InvalidOperationException>(() => decoder.Advance());
+        Assert.Single(decoder.Tokens());
+        Assert.Throws<InvalidOperationException>(() => decoder.Tokens());
     }
 
     [Fact]
@@ -209,7 +209,7 @@ public class CachedDecoderTests
             {
                 decoder.Begin([.. Enumerable.Range(0, 1 + (step % 4)).Select(slot => new DecodeRow(slot, slot, step))]);
                 decoder.Advance();
-                decoder.Argmax();
+                decoder.Tokens();
                 held.Add(DisposeScopeManager.Statistics.ThreadTotalLiveCount);
             }
         }
@@ -256,7 +256,7 @@ public class CachedDecoderTests
                 );
                 captured.Advance();
                 plain.Advance();
-                Assert.Equal(plain.Argmax(), captured.Argmax());
+                Assert.Equal(plain.Tokens(), captured.Tokens());
             }
 
             Assert.Null(captured.Refusal);
@@ -319,7 +319,7 @@ public class CachedDecoderTests
             for (var place = from; place < from + count; place++)
             {
                 decoder.Begin([new DecodeRow(place, 2, place), new DecodeRow(place + 1, 0, place)]);
-                decoder.Argmax();
+                decoder.Tokens();
             }
         }
 
@@ -350,7 +350,7 @@ public class CachedDecoderTests
             for (var place = 0; place < 10; place++)
             {
                 decoder.Begin([.. Enumerable.Range(0, 16).Select(slot => new DecodeRow(slot, slot, place))]);
-                decoder.Argmax();
+                decoder.Tokens();
             }
 
             Assert.Equal(1, decoder.CaptureCount);
@@ -475,7 +475,7 @@ public class CachedDecoderTests
             )
         );
 
-    private static int[] Ids(ArgmaxToken[] tokens) => Array.ConvertAll(tokens, token => token.Id);
+    private static int[] Ids(ChosenToken[] tokens) => Array.ConvertAll(tokens, token => token.Id);
 
     private static int[] Argmax(Tensor logits)
     {

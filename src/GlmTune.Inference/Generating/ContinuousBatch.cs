@@ -8,8 +8,8 @@ namespace GlmTune.Inference;
 
 /// <summary>Continuous batching: between any two passes, finished rows leave and waiting rows enter.</summary>
 /// <remarks>A pass processes one token of every row that is being answered, and prompts up to a limit of tokens, longer
-/// ones in pieces. While every row is being answered and needs only the most likely token, the next pass is queued
-/// before the results of this one are read; a row that turns out to have ended then produces one unused token. When the
+/// ones in pieces. While every row is being answered and the device chooses its token, the next pass is queued before
+/// the results of this one are read; a row that turns out to have ended then produces one unused token. When the
 /// cache has no block left, the row that entered last goes back to waiting, and its tokens are processed again later.
 /// Of waiting rows with equal tokens, one is processed: its logits are used for the others too, and its blocks are
 /// shared. Not thread-safe.</remarks>
@@ -27,6 +27,8 @@ internal sealed class ContinuousBatch(
     private const int LeastPromptShare = 4;
 
     private readonly BatchCache cache = new(model, limits);
+    private readonly LayerKernels kernels = LayerKernels.For(model.Device);
+    private readonly SamplingTable table = new();
     private readonly PromptTurns turns = new();
     private readonly LinkedList<GenerationRow> waiting = [];
     private readonly List<GenerationRow> active = []; // In order of entry.
@@ -136,7 +138,7 @@ internal sealed class ContinuousBatch(
             inPass = queued;
             if (queued.Exists(active.Contains))
             {
-                return NextByArgmax(queued);
+                return NextByDevice(queued);
             }
         }
 
@@ -153,37 +155,58 @@ internal sealed class ContinuousBatch(
         {
             var logits = Pass(rows, added);
             Advance(rows, added);
-            return NextToken.Sample(logits, vocabularySize, Ready(rows, sharing));
+            return NextToken.Sample(logits, vocabularySize, Ready(rows, sharing), kernels);
         }
 
-        decoder.Begin([
-            .. rows.Select(row => new DecodeRow(
-                row.Tokens[row.Cached],
-                row.Slot,
-                model.VirtualTokensOf(row.Adapter) + row.Cached,
-                row.Adapter
-            )),
-        ]);
-        if (sharing.Count == 0 && rows.TrueForAll(row => row.ArgmaxSuffices && row.Pending == 1))
+        var byDevice = sharing.Count == 0 && rows.TrueForAll(row => row.FitsTable && row.Pending == 1);
+        decoder.Begin(
+            [
+                .. rows.Select(row => new DecodeRow(
+                    row.Tokens[row.Cached],
+                    row.Slot,
+                    model.VirtualTokensOf(row.Adapter) + row.Cached,
+                    row.Adapter
+                )),
+            ],
+            byDevice ? TableFor(rows, pending: false) : null
+        );
+        if (byDevice)
         {
-            return NextByArgmax(rows);
+            return NextByDevice(rows);
         }
 
         Advance(rows, added);
-        return NextToken.Sample(decoder.Logits, vocabularySize, Ready(rows, sharing));
+        return NextToken.Sample(decoder.Logits, vocabularySize, Ready(rows, sharing), kernels);
     }
 
-    // Most likely tokens from a queued pass with one token per row; rows that have left since are skipped. The next
+    // How the device chooses the rows' next tokens; null: the most likely ones. With pending ones, those after them.
+    private SamplingTable? TableFor(List<GenerationRow> rows, bool pending)
+    {
+        if (rows.TrueForAll(row => row.ArgmaxSuffices))
+        {
+            return null;
+        }
+
+        table.Clear();
+        foreach (var (i, row) in rows.Index())
+        {
+            row.Sampler.AddTo(table, i, pending);
+        }
+
+        return table;
+    }
+
+    // The device's tokens from a queued pass with one token per row; rows that have left since are skipped. The next
     // pass is queued first.
-    private NextToken[] NextByArgmax(List<GenerationRow> rows)
+    private NextToken[] NextByDevice(List<GenerationRow> rows)
     {
         if (CanContinue(rows))
         {
-            decoder!.Advance();
+            decoder!.Advance(TableFor(rows, pending: true));
             ahead = rows;
         }
 
-        var tokens = decoder!.Argmax();
+        var tokens = decoder!.Tokens();
         var choices = new List<NextToken>();
         foreach (var (i, row) in rows.Index())
         {
@@ -191,9 +214,7 @@ internal sealed class ContinuousBatch(
             {
                 row.Cached++;
                 cache.Record(row);
-                choices.Add(
-                    NextToken.Select(row, () => row.Accept(Sampler.Checked(tokens[i].Id, tokens[i].Logit)))!.Value
-                );
+                choices.Add(NextToken.Select(row, () => row.Take(tokens[i]))!.Value);
             }
         }
 

@@ -1,4 +1,6 @@
 using System.Runtime.InteropServices;
+using GlmTune.Kernels.Definitions;
+using GlmTune.Model;
 using GlmTune.Model.Adapters;
 
 namespace GlmTune.Inference;
@@ -90,8 +92,9 @@ internal sealed class GenerationRow
     /// <summary>Whether only the id of the most likely token is needed.</summary>
     public bool ArgmaxSuffices => Sampler.ArgmaxSuffices && !Request.LogProbabilities;
 
-    /// <summary>Whether <see cref="SampleAmong"/> may be tried.</summary>
-    public bool TopTokensMaySuffice => Sampler.TopTokensMaySuffice && !Request.LogProbabilities;
+    /// <summary>Whether a row of a <see cref="SamplingTable"/> can say how the next token is selected, so that its
+    /// logits are not needed on the host.</summary>
+    public bool FitsTable => Sampler.FitsTable && !Request.LogProbabilities;
 
     /// <summary>Token ids of the answer so far.</summary>
     public GeneratedAnswer Answer => new(Index, generated);
@@ -133,12 +136,9 @@ internal sealed class GenerationRow
         return Accept(id, chosen, top);
     }
 
-    /// <summary>Selects the next token from the most likely ones alone; null if that is not possible, and nothing has
-    /// changed.</summary>
-    /// <param name="ids">Ids of the most likely tokens that may be generated.</param>
-    /// <param name="logits">Their logits, descending.</param>
-    public GeneratedToken? SampleAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits) =>
-        Sampler.SampleAmong(ids, logits) is { } id ? Accept(id) : null;
+    /// <summary>Takes the token that was selected by a row of a <see cref="SamplingTable"/>.</summary>
+    /// <param name="token">The token, and the highest score.</param>
+    public GeneratedToken Take(ChosenToken token) => Accept(Sampler.Drawn(token.Id, token.Score));
 
     /// <summary>Appends a token to the answer.</summary>
     public GeneratedToken Accept(int id, double? logProbability = null, IReadOnlyList<TokenProbability>? top = null)

@@ -1,3 +1,5 @@
+using GlmTune.Kernels.Definitions;
+using GlmTune.Model;
 using static TorchSharp.torch;
 
 namespace GlmTune.Inference;
@@ -21,89 +23,61 @@ internal readonly record struct NextToken(GenerationRow Row, GeneratedToken Toke
         }
     }
 
-    /// <summary>The next token of each row. Only the logits that the selection needs are copied to the host: the most
-    /// likely token, the most likely few, or all.</summary>
+    /// <summary>The next token of each row. Logits are copied to the host only for rows that need them there.</summary>
     /// <param name="logits">[n, V], on the device.</param>
     /// <param name="vocabularySize">Tokens that may be produced; the rest of V is padding.</param>
     /// <param name="ready">Rows, each with the index of its logits.</param>
-    public static NextToken[] Sample(Tensor logits, int vocabularySize, (int Index, GenerationRow Row)[] ready)
+    /// <param name="kernels">Functions of the device.</param>
+    public static NextToken[] Sample(
+        Tensor logits,
+        int vocabularySize,
+        (int Index, GenerationRow Row)[] ready,
+        LayerKernels kernels
+    )
     {
-        var producible = logits.narrow(1, 0, vocabularySize);
         var choices = new NextToken[ready.Length];
-        if (ready.Length == 0)
+        var table = new SamplingTable();
+        var (onDevice, onHost) = (new List<int>(), new List<int>());
+        foreach (var (i, (index, row)) in ready.Index())
         {
-            return choices;
+            (row.FitsTable ? onDevice : onHost).Add(i);
+            if (row.FitsTable)
+            {
+                row.Sampler.AddTo(table, index, pending: false);
+            }
         }
 
-        if (Array.Exists(ready, row => row.Row.ArgmaxSuffices))
+        if (onDevice.Count > 0)
         {
-            var likeliest = producible.argmax(1, keepdim: true);
-            var (ids, values) = (likeliest.cpu().data<long>().ToArray(), Values(producible.gather(1, likeliest)));
-            SampleEach(
-                row => row.ArgmaxSuffices,
-                (row, index) => row.Accept(Sampler.Checked(ids[index], values[index]))
-            );
+            using var tokens = zeros(onDevice.Count, ScalarType.Int64, logits.device);
+            using var chosen = kernels.Sample(logits, table, vocabularySize, tokens, tokens);
+            var found = chosen.cpu().data<double>().ToArray();
+            foreach (var (place, i) in onDevice.Index())
+            {
+                var token = new ChosenToken((int)found[place], (float)found[onDevice.Count + place]);
+                choices[i] = Select(ready[i].Row, () => ready[i].Row.Take(token))!.Value;
+            }
         }
 
-        if (vocabularySize > Sampler.TopCount && Array.Exists(ready, row => row.Row.TopTokensMaySuffice))
+        if (onHost.Count > 0)
         {
-            var (values, ids) = producible.topk(Sampler.TopCount, 1);
-            var (hostValues, hostIds) = (Values(values), ids.cpu().data<long>().ToArray());
-            SampleEach(
-                row => row.TopTokensMaySuffice,
-                (row, index) =>
-                    row.SampleAmong(
-                        hostIds.AsSpan(index * Sampler.TopCount, Sampler.TopCount),
-                        hostValues.AsSpan(index * Sampler.TopCount, Sampler.TopCount)
-                    )
-            );
-        }
-
-        var undecided = ready.Where((_, i) => choices[i].Row is null).ToArray();
-        if (undecided.Length > 0)
-        {
-            var wanted = undecided.Select(row => row.Index).SequenceEqual(Enumerable.Range(0, (int)producible.shape[0]))
-                ? producible
-                : producible.index_select(
-                    0,
-                    tensor(Array.ConvertAll(undecided, row => (long)row.Index)).to(logits.device)
-                );
-            var all = Values(wanted);
-            SampleEach(
-                _ => true,
-                (row, _) =>
-                    row.Sample(
-                        all.AsSpan(
-                            Array.FindIndex(undecided, other => other.Row == row) * vocabularySize,
-                            vocabularySize
-                        )
-                    )
+            var wanted = tensor(onHost.ConvertAll(i => (long)ready[i].Index).ToArray()).to(logits.device);
+            var all = Values(logits.narrow(1, 0, vocabularySize).index_select(0, wanted));
+            Parallel.ForEach(
+                onHost.Index(),
+                each =>
+                {
+                    var (place, i) = each;
+                    var row = ready[i].Row;
+                    choices[i] = Select(
+                        row,
+                        () => row.Sample(all.AsSpan(place * vocabularySize, vocabularySize))
+                    )!.Value;
+                }
             );
         }
 
         return choices;
-
-        void SampleEach(Func<GenerationRow, bool> which, Func<GenerationRow, int, GeneratedToken?> sample)
-        {
-            var wanted = Enumerable
-                .Range(0, ready.Length)
-                .Where(i => choices[i].Row is null && which(ready[i].Row))
-                .ToArray();
-            if (wanted.Length == 1)
-            {
-                SampleOne(wanted[0]);
-            }
-            else
-            {
-                Parallel.ForEach(wanted, SampleOne);
-            }
-
-            void SampleOne(int i)
-            {
-                var (index, row) = ready[i];
-                choices[i] = Select(row, () => sample(row, index)) ?? default;
-            }
-        }
     }
 
     private static float[] Values(Tensor tensor) =>

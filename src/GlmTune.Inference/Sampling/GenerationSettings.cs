@@ -1,3 +1,5 @@
+using GlmTune.Kernels.Definitions;
+
 namespace GlmTune.Inference;
 
 /// <summary>Checked generation options, with every value set.</summary>
@@ -8,14 +10,18 @@ internal sealed record GenerationSettings
     {
         var all = options.Over(GenerationOptions.Defaults);
         (MaxNewTokens, MinNewTokens, MaxLength) = (all.MaxNewTokens!.Value, all.MinNewTokens!.Value, all.MaxLength);
-        (Temperature, TopP, TopK) = (all.Temperature!.Value, all.TopP!.Value, all.TopK!.Value);
-        MinP = all.MinP!.Value;
-        Greedy = !all.DoSample!.Value;
-        (RepetitionPenalty, PresencePenalty, FrequencyPenalty) = (
+        var (temperature, topP, topK, minP) = (
+            all.Temperature!.Value,
+            all.TopP!.Value,
+            all.TopK!.Value,
+            all.MinP!.Value
+        );
+        var (repetition, presence, frequency) = (
             (float)all.RepetitionPenalty!.Value,
             (float)all.PresencePenalty!.Value,
             (float)all.FrequencyPenalty!.Value
         );
+        Greedy = !all.DoSample!.Value;
         LogitBias =
         [
             .. (all.LogitBias ?? new Dictionary<int, double>()).Select(bias =>
@@ -36,18 +42,18 @@ internal sealed record GenerationSettings
         Check(MinNewTokens >= 0, $"min_new_tokens is {MinNewTokens}; expected at least 0");
         Check(MaxLength is null or >= 1, $"max_length is {MaxLength}; expected at least 1");
         Check(
-            Temperature > 0 && double.IsFinite(Temperature),
-            $"temperature is {Temperature}; expected a number above 0 (for greedy decoding, turn do_sample off)"
+            temperature > 0 && double.IsFinite(temperature),
+            $"temperature is {temperature}; expected a number above 0 (for greedy decoding, turn do_sample off)"
         );
-        Check(TopP is > 0 and <= 1, $"top_p is {TopP}; expected a number above 0 and at most 1");
-        Check(TopK >= 0, $"top_k is {TopK}; expected at least 1, or 0 to disable it");
-        Check(MinP is >= 0 and <= 1, $"min_p is {MinP}; expected a number from 0 (which disables it) to 1");
+        Check(topP is > 0 and <= 1, $"top_p is {topP}; expected a number above 0 and at most 1");
+        Check(topK >= 0, $"top_k is {topK}; expected at least 1, or 0 to disable it");
+        Check(minP is >= 0 and <= 1, $"min_p is {minP}; expected a number from 0 (which disables it) to 1");
         Check(
-            RepetitionPenalty > 0 && float.IsFinite(RepetitionPenalty),
-            $"repetition_penalty is {RepetitionPenalty}; expected a number above 0"
+            repetition > 0 && float.IsFinite(repetition),
+            $"repetition_penalty is {repetition}; expected a number above 0"
         );
-        Check(float.IsFinite(PresencePenalty), $"presence_penalty is {PresencePenalty}; expected a number");
-        Check(float.IsFinite(FrequencyPenalty), $"frequency_penalty is {FrequencyPenalty}; expected a number");
+        Check(float.IsFinite(presence), $"presence_penalty is {presence}; expected a number");
+        Check(float.IsFinite(frequency), $"frequency_penalty is {frequency}; expected a number");
         Check(
             Array.TrueForAll(LogitBias, bias => bias.Key >= 0 && float.IsFinite(bias.Value)),
             "logit_bias has a token id below 0, or a bias that is not finite"
@@ -60,6 +66,17 @@ internal sealed record GenerationSettings
         {
             throw new ArgumentException($"Cannot start generation: {string.Join("; ", problems)}.");
         }
+
+        Rules = new SamplingRow
+        {
+            Scale = Greedy ? 0 : TokenDraw.ScaleOf(temperature),
+            TopK = topK,
+            TopP = topP,
+            LeastWeight = TokenDraw.LeastWeight(minP),
+            RepetitionPenalty = repetition,
+            PresencePenalty = presence,
+            FrequencyPenalty = frequency,
+        };
 
         void Check(bool holds, string problem)
         {
@@ -78,19 +95,8 @@ internal sealed record GenerationSettings
 
     public bool Greedy { get; }
 
-    public double Temperature { get; }
-
-    public double TopP { get; }
-
-    public int TopK { get; }
-
-    public double MinP { get; }
-
-    public float RepetitionPenalty { get; }
-
-    public float PresencePenalty { get; }
-
-    public float FrequencyPenalty { get; }
+    /// <summary>Temperature, top-k, top-p, min-p and penalties.</summary>
+    public SamplingRow Rules { get; }
 
     public KeyValuePair<int, float>[] LogitBias { get; }
 

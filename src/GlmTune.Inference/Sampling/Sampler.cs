@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using GlmTune.Constraints;
 using GlmTune.Data;
+using GlmTune.Kernels.Definitions;
 
 namespace GlmTune.Inference;
 
@@ -9,19 +10,17 @@ namespace GlmTune.Inference;
 /// <remarks>In the order of Hugging Face's library: biases, repetition penalty over prompt and answer (and presence and
 /// frequency penalties over the answer), temperature, top-k, top-p, min-p, one random draw. Without sampling, the most
 /// likely token; among equals, the lowest id. The result depends only on seed and logits, not on other answers
-/// generated concurrently. Not thread-safe.</remarks>
+/// generated concurrently. What is drawn for given logits is defined by <see cref="TokenDraw"/>, here and on a GPU. Not
+/// thread-safe.</remarks>
 internal sealed class Sampler
 {
     private readonly GenerationSettings settings;
     private readonly ScoreRules rules;
+    private readonly ScoreEdits edits;
     private readonly List<int> tokens;
     private readonly int promptLength;
-    private SplitMix64 random;
-
-    /// <summary>How many of the most likely tokens suffice for almost every draw among the first few.</summary>
-    internal const int TopCount = 256;
-
-    private readonly record struct Candidate(int Id, float Logit, double Weight);
+    private readonly SplitMix64 random;
+    private long draws;
 
     /// <summary>Creates a sampler for the answer to one prompt.</summary>
     /// <param name="prompt">Token ids of the prompt.</param>
@@ -39,6 +38,7 @@ internal sealed class Sampler
         rules = new ScoreRules(settings, mask);
         tokens = [.. prompt];
         promptLength = prompt.Count;
+        edits = new ScoreEdits(settings, CollectionsMarshal.AsSpan(tokens));
         random = SplitMix64.Of(settings.Seed ?? Random.Shared.NextInt64(), stream);
     }
 
@@ -46,12 +46,9 @@ internal sealed class Sampler
     /// next.</summary>
     public bool ArgmaxSuffices => settings.Greedy && rules.LeaveUnchanged(tokens.Count - promptLength);
 
-    /// <summary>Whether <see cref="SampleAmong"/> may be tried: the next token is drawn from a few of the most likely
-    /// according to the model's own logits.</summary>
-    internal bool TopTokensMaySuffice =>
-        !settings.Greedy
-        && settings.TopK is > 0 and <= TopCount / 2
-        && rules.LeaveUnchanged(tokens.Count - promptLength);
+    /// <summary>Whether a row of a <see cref="SamplingTable"/> can say how the next token is selected; otherwise all
+    /// logits are needed on the host.</summary>
+    public bool FitsTable => rules.AreEdits;
 
     /// <summary>Token ids of the prompt and the answer so far.</summary>
     internal List<int> Tokens => tokens;
@@ -63,62 +60,60 @@ internal sealed class Sampler
     /// <exception cref="NoTokenException">Logits are NaN or infinite, or every token is forbidden.</exception>
     public int Sample(Span<float> logits)
     {
-        rules.Apply(logits, CollectionsMarshal.AsSpan(tokens), promptLength);
-        var best = Argmax(logits);
-        return settings.Greedy ? best : Draw(logits, logits[best]);
+        rules.Apply(logits, CollectionsMarshal.AsSpan(tokens), promptLength, edits);
+        var (best, highest) = RowSampling.Highest(logits);
+        if (best < 0)
+        {
+            throw NothingToSample();
+        }
+
+        return Drawn(
+            settings.Greedy || !float.IsFinite(highest)
+                ? best
+                : TokenDraw.Draw(logits, highest, settings.Rules with { Random = random.At(draws) }),
+            highest
+        );
     }
 
-    /// <summary>Selects the token that <see cref="Sample"/> would select, from the most likely tokens alone.</summary>
-    /// <param name="ids">Ids of the most likely tokens, more of them than top-k.</param>
-    /// <param name="logits">Their logits, descending.</param>
-    /// <returns>Null if further tokens may be as likely as the last of top-k: then nothing was drawn, and all logits
-    /// are needed.</returns>
-    /// <exception cref="NoTokenException">Logits are NaN or infinite.</exception>
-    internal int? SampleAmong(ReadOnlySpan<long> ids, ReadOnlySpan<float> logits)
+    /// <summary>Adds a row to a table, by which a device selects the next token, or the one after it.</summary>
+    /// <param name="table">The table.</param>
+    /// <param name="logitsRow">The row's index among the logits.</param>
+    /// <param name="pending">Whether the next token is being selected, and this is for the one after it.</param>
+    public void AddTo(SamplingTable table, int logitsRow, bool pending)
     {
-        _ = Checked(ids[0], logits[0]);
-        var least = logits[settings.TopK - 1];
-        if (logits[^1] == least)
-        {
-            return null;
-        }
-
-        var candidates = new List<Candidate>(settings.TopK);
-        for (var i = 0; i < ids.Length && logits[i] >= least && logits[i] > float.NegativeInfinity; i++)
-        {
-            candidates.Add(new Candidate((int)ids[i], logits[i], Weight(logits[i], logits[0])));
-        }
-
-        candidates.Sort((a, b) => a.Id.CompareTo(b.Id));
-        return Draw(candidates);
+        var ahead = pending ? 1 : 0;
+        table.Add(
+            settings.Rules with
+            {
+                Random = random.At(draws + ahead),
+                LogitsRow = logitsRow,
+                Pending = edits.CountsAnswer ? ahead : 0,
+            },
+            edits.After(ahead)
+        );
     }
 
-    /// <summary>The most likely token, after checking that its logit is valid. NaN sorts as the largest value, so
-    /// checking one logit is enough.</summary>
-    /// <exception cref="NoTokenException">The logit is NaN or infinite; −∞ is the largest only if every token has
-    /// it.</exception>
-    internal static int Checked(long id, float logit) => float.IsFinite(logit) ? (int)id : throw NotFinite(id, logit);
+    /// <summary>Checks the token that was selected by a row of a table; from now on, the next one is
+    /// selected.</summary>
+    /// <param name="id">The token; −1: none.</param>
+    /// <param name="highest">The highest score.</param>
+    /// <exception cref="NoTokenException">Logits are NaN or infinite, or every token is forbidden.</exception>
+    public int Drawn(int id, float highest)
+    {
+        if (!float.IsFinite(highest))
+        {
+            throw id < 0 && !ArgmaxSuffices ? NothingToSample() : NotFinite(Math.Max(0, id), highest);
+        }
+
+        draws += settings.Greedy ? 0 : 1;
+        return id;
+    }
 
     /// <summary>Appends a token to the answer.</summary>
-    public void Accept(int id) => tokens.Add(id);
-
-    private static int Argmax(ReadOnlySpan<float> scores)
+    public void Accept(int id)
     {
-        var best = -1;
-        var most = float.NegativeInfinity;
-        for (var id = 0; id < scores.Length; id++)
-        {
-            if (scores[id] > most)
-            {
-                (best, most) = (id, scores[id]);
-            }
-            else if (float.IsNaN(scores[id]))
-            {
-                throw NotFinite(id, scores[id]);
-            }
-        }
-
-        return best >= 0 ? Checked(best, most) : throw NothingToSample();
+        tokens.Add(id);
+        edits.Add(id);
     }
 
     internal static NoTokenException NothingToSample() =>
@@ -132,96 +127,4 @@ internal sealed class Sampler
                     + $"their type is too small."
             )
         );
-
-    private double Weight(float logit, float most) => Math.Exp(((double)logit - most) / settings.Temperature);
-
-    private int Draw(ReadOnlySpan<float> logits, float most)
-    {
-        var least =
-            settings.TopK > 0 && settings.TopK < logits.Length
-                ? Largest(logits, settings.TopK)
-                : float.NegativeInfinity;
-        var candidates = new List<Candidate>(
-            settings.TopK > 0 ? Math.Min(settings.TopK, logits.Length) : logits.Length
-        );
-        for (var id = 0; id < logits.Length; id++)
-        {
-            // Tokens equal to the last one kept are kept too, as in the library.
-            if (logits[id] >= least && logits[id] > float.NegativeInfinity)
-            {
-                candidates.Add(new Candidate(id, logits[id], Weight(logits[id], most)));
-            }
-        }
-
-        return Draw(candidates);
-    }
-
-    // By ascending ids.
-    private int Draw(List<Candidate> candidates)
-    {
-        var total = 0.0;
-        foreach (var candidate in candidates)
-        {
-            total += candidate.Weight;
-        }
-
-        if (settings.TopP < 1)
-        {
-            total = KeepNucleus(candidates, total);
-        }
-
-        if (settings.MinP > 0)
-        {
-            // The most likely token has weight 1.
-            candidates.RemoveAll(candidate => candidate.Weight < settings.MinP);
-            total = candidates.Sum(candidate => candidate.Weight);
-        }
-
-        var left = random.NextUniform() * total;
-        foreach (var (id, _, weight) in candidates)
-        {
-            left -= weight;
-            if (left < 0)
-            {
-                return id;
-            }
-        }
-
-        return candidates.Last(candidate => candidate.Weight > 0).Id; // Rounding used up the last weight.
-    }
-
-    // The smallest set of most likely tokens whose probabilities add up to top-p. Tokens below (1 - p)/n add up to less
-    // than 1 - p, so the others reach p without them, and only those need sorting.
-    private double KeepNucleus(List<Candidate> candidates, double total)
-    {
-        var negligible = (1 - settings.TopP) * total / candidates.Count;
-        candidates.RemoveAll(candidate => candidate.Weight < negligible);
-        candidates.Sort((a, b) => a.Logit != b.Logit ? b.Logit.CompareTo(a.Logit) : a.Id.CompareTo(b.Id));
-        var (kept, sum) = (0, 0.0);
-        while (kept < candidates.Count && (kept == 0 || sum < settings.TopP * total))
-        {
-            sum += candidates[kept++].Weight;
-        }
-
-        candidates.RemoveRange(kept, candidates.Count - kept);
-        return sum;
-    }
-
-    private static float Largest(ReadOnlySpan<float> scores, int count)
-    {
-        var kept = new PriorityQueue<float, float>(count);
-        foreach (var score in scores)
-        {
-            if (kept.Count < count)
-            {
-                kept.Enqueue(score, score);
-            }
-            else if (score > kept.Peek())
-            {
-                kept.EnqueueDequeue(score, score);
-            }
-        }
-
-        return kept.Peek();
-    }
 }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using GlmTune.Constraints;
 
 namespace GlmTune.Inference;
@@ -8,15 +7,15 @@ namespace GlmTune.Inference;
 /// <remarks>In the order of Hugging Face's library: biases, repetition, n-grams, minimum length. Stateless.</remarks>
 internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
 {
+    /// <summary>Whether all rules are edits of single tokens, as <see cref="ScoreEdits"/> has them.</summary>
+    public bool AreEdits => mask is null && settings.NoRepeatNgramSize == 0;
+
     /// <summary>Whether the scores of the next token stay unchanged.</summary>
     /// <param name="answered">Number of tokens in the answer so far.</param>
     public bool LeaveUnchanged(int answered) =>
-        mask is null
+        AreEdits
         && settings.LogitBias.Length == 0
-        && settings.RepetitionPenalty == 1
-        && settings.PresencePenalty == 0
-        && settings.FrequencyPenalty == 0
-        && settings.NoRepeatNgramSize == 0
+        && settings.Rules is { RepetitionPenalty: 1, PresencePenalty: 0, FrequencyPenalty: 0 }
         && answered >= settings.MinNewTokens;
 
     /// <summary>Applies all rules.</summary>
@@ -24,68 +23,29 @@ internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
     /// <param name="tokens">Token ids of prompt and answer so far; ids beyond <paramref name="scores"/> are
     /// ignored.</param>
     /// <param name="promptLength">Number of these that belong to the prompt.</param>
-    public void Apply(Span<float> scores, ReadOnlySpan<int> tokens, int promptLength)
+    /// <param name="edits">The edits of these tokens; null: they are collected.</param>
+    public void Apply(Span<float> scores, ReadOnlySpan<int> tokens, int promptLength, ScoreEdits? edits = null)
     {
         var answer = tokens[promptLength..];
-        foreach (var (id, bias) in settings.LogitBias)
+        if (edits is null)
         {
-            if ((uint)id < (uint)scores.Length)
+            edits = new ScoreEdits(settings, tokens[..promptLength]);
+            foreach (var id in answer)
             {
-                scores[id] += bias;
+                edits.Add(id);
             }
         }
 
-        if (settings.RepetitionPenalty != 1)
+        foreach (var edit in edits.After())
         {
-            var penalty = settings.RepetitionPenalty;
-            ForEachDistinct(
-                scores,
-                tokens,
-                (scores, id) => scores[id] = scores[id] < 0 ? scores[id] * penalty : scores[id] / penalty
-            );
-        }
-
-        if (settings.PresencePenalty != 0)
-        {
-            var penalty = settings.PresencePenalty;
-            ForEachDistinct(scores, answer, (scores, id) => scores[id] -= penalty);
-        }
-
-        if (settings.FrequencyPenalty != 0)
-        {
-            foreach (var id in answer)
+            if ((uint)edit.Id < (uint)scores.Length)
             {
-                scores[id] -= settings.FrequencyPenalty;
+                scores[edit.Id] = edit.Score(scores[edit.Id], settings.Rules);
             }
         }
 
         ForbidRepeatedRuns(scores, tokens);
-        if (answer.Length < settings.MinNewTokens)
-        {
-            foreach (var stop in settings.Stops)
-            {
-                Forbid(scores, stop);
-            }
-        }
-
         mask?.Invoke(answer, scores);
-    }
-
-    private static void ForEachDistinct(Span<float> scores, ReadOnlySpan<int> tokens, Action<Span<float>, int> change)
-    {
-        var words = (scores.Length + 63) / 64;
-        var seen = ArrayPool<ulong>.Shared.Rent(words);
-        seen.AsSpan(0, words).Clear();
-        foreach (var id in tokens)
-        {
-            if ((uint)id < (uint)scores.Length && (seen[id >> 6] & (1UL << (id & 63))) == 0)
-            {
-                seen[id >> 6] |= 1UL << (id & 63);
-                change(scores, id);
-            }
-        }
-
-        ArrayPool<ulong>.Shared.Return(seen);
     }
 
     // A token is forbidden if it would complete an n-gram that already occurs.
@@ -100,18 +60,11 @@ internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
         var tail = tokens[^(size - 1)..];
         for (var end = size - 1; end < tokens.Length; end++)
         {
-            if (tokens.Slice(end - size + 1, size - 1).SequenceEqual(tail))
+            var id = tokens[end];
+            if (tokens.Slice(end - size + 1, size - 1).SequenceEqual(tail) && (uint)id < (uint)scores.Length)
             {
-                Forbid(scores, tokens[end]);
+                scores[id] = float.NegativeInfinity;
             }
-        }
-    }
-
-    private static void Forbid(Span<float> scores, int id)
-    {
-        if ((uint)id < (uint)scores.Length)
-        {
-            scores[id] = float.NegativeInfinity;
         }
     }
 }

@@ -26,6 +26,7 @@ internal sealed class CudaKernels : LayerKernels
     private readonly LowRankKernels lowRank;
     private readonly MixedLowRankKernels mixed;
     private readonly DecodeKernels decode;
+    private readonly SamplingKernels sampling;
     private readonly Fp8Kernels fp8;
     private readonly CompactKernels compact;
     private readonly FrozenKernels frozen;
@@ -42,6 +43,7 @@ internal sealed class CudaKernels : LayerKernels
         lowRank = new LowRankKernels(launcher, fallbacks);
         mixed = new MixedLowRankKernels(launcher, fallbacks);
         decode = new DecodeKernels(launcher, plain, fallbacks);
+        sampling = new SamplingKernels(launcher, plain, fallbacks);
         fp8 = new Fp8Kernels(launcher, multipliesFp8, fallbacks);
         compact = new CompactKernels(launcher, fallbacks);
         frozen = new FrozenKernels(launcher, fallbacks);
@@ -304,6 +306,10 @@ internal sealed class CudaKernels : LayerKernels
 
     /// <inheritdoc/>
     public override Tensor ArgMax(Tensor logits, int count) => decode.ArgMax(logits, count);
+
+    /// <inheritdoc/>
+    public override Tensor Sample(Tensor logits, SamplingTable table, int count, Tensor drawn, Tensor ids) =>
+        sampling.Sample(logits, table, count, drawn, ids);
 
     /// <inheritdoc/>
     public override Fp8Rows QuantizeRows(Tensor x) => fp8.QuantizeRows(x) ?? base.QuantizeRows(x);

@@ -249,6 +249,18 @@ internal abstract partial class LayerKernels
     /// <returns>float64 [2, n]: the indices, then the logits, so that one copy brings both to the host.</returns>
     public abstract Tensor ArgMax(Tensor logits, int count);
 
+    /// <summary>Chooses the next token of each row of a table: edits (bias, repetition, presence and frequency
+    /// penalties), mask, then the most likely token or a draw after <see cref="TokenDraw"/>.</summary>
+    /// <param name="logits">[n, V].</param>
+    /// <param name="table">The rows, m of them; each names its row of the logits.</param>
+    /// <param name="count">1 to V: rows of the vocabulary beyond the tokenizer's last token are never chosen.</param>
+    /// <param name="drawn">int64 [m]: the tokens of the pass before, which rows with a pending token count; replaced by
+    /// the chosen ones, −1 where everything is forbidden.</param>
+    /// <param name="ids">int64 [m]: the same tokens for the next pass, 0 where everything is forbidden.</param>
+    /// <returns>float64 [2, m]: the tokens, then the highest score of each row. If that is not finite, nothing was
+    /// drawn.</returns>
+    public abstract Tensor Sample(Tensor logits, SamplingTable table, int count, Tensor drawn, Tensor ids);
+
     /// <summary>What decoding begins with: each new token's row of the embedding and its position's
     /// angles.</summary>
     /// <param name="ids">int64 [n].</param>

@@ -267,6 +267,10 @@ internal sealed class PlainKernels(string? reason = null) : LayerKernels
             .MoveToOuterDisposeScope();
     }
 
+    /// <inheritdoc/>
+    public override Tensor Sample(Tensor logits, SamplingTable table, int count, Tensor drawn, Tensor ids) =>
+        RowSampling.Sample(logits, table, count, drawn, ids);
+
     // Rows with a target below 0 add nothing to the loss and get no gradient.
     private static Tensor PartlyCounted(Tensor logits, Tensor targets, Tensor scale)
     {

@@ -45,19 +45,19 @@ internal sealed class StoppableModel(ICausalLm inner, StopAgreement agreement) :
 
         public Tensor Logits => inner.Logits;
 
-        public void Begin(ReadOnlySpan<DecodeRow> rows)
+        public void Begin(ReadOnlySpan<DecodeRow> rows, SamplingTable? table)
         {
             agreement.BeforePass();
-            inner.Begin(rows);
+            inner.Begin(rows, table);
         }
 
-        public void Advance()
+        public void Advance(SamplingTable? table)
         {
             agreement.BeforePass();
-            inner.Advance();
+            inner.Advance(table);
         }
 
-        public ArgmaxToken[] Argmax() => inner.Argmax();
+        public ChosenToken[] Tokens() => inner.Tokens();
 
         public void Dispose() => inner.Dispose();
     }

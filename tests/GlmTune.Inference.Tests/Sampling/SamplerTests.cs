@@ -1,4 +1,5 @@
 using CsCheck;
+using GlmTune.Kernels.Definitions;
 
 namespace GlmTune.Inference.Tests.Sampling;
 
@@ -40,7 +41,6 @@ public class SamplerTests
         Assert.Equal(1, sampler.Sample(logits));
         Assert.Equal([3, 3.5f, -91, -2], logits);
         Assert.False(new Sampler([1], options).ArgmaxSuffices);
-        Assert.False(new Sampler([1], options with { DoSample = true, TopK = 2 }).TopTokensMaySuffice);
         Assert.Contains(
             "logit_bias",
             Assert
@@ -203,85 +203,67 @@ public class SamplerTests
     }
 
     [Theory]
-    [InlineData(1.0, 1, 0.0)]
-    [InlineData(1.0, 50, 0.0)]
-    [InlineData(0.8, 50, 0.0)]
-    [InlineData(0.8, 128, 0.0)]
-    [InlineData(1.0, 50, 0.9)]
-    public void The_likeliest_few_give_the_draws_that_all_logits_give(double topP, int topK, double minP)
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_table_row_selects_what_the_sampler_would(bool sample)
     {
         var random = new Random(3);
-        var (options, undecided) = (
-            new GenerationOptions
-            {
-                DoSample = true,
-                TopP = topP,
-                TopK = topK,
-                MinP = minP,
-                Temperature = 0.7,
-                Seed = 5,
-            },
-            0
-        );
-        var (whole, few) = (new Sampler([1], options), new Sampler([1], options));
-        for (var draw = 0; draw < 200; draw++)
+        for (var round = 0; round < 60; round++)
         {
-            // Few different values, as bfloat16 leaves them: top-k ends among equals.
-            float[] logits =
-            [
-                .. Enumerable
-                    .Range(0, 2000)
-                    .Select(_ =>
-                        MathF.Round((float)(6 * random.NextDouble() * random.NextDouble()), draw % 2 == 0 ? 1 : 3)
-                    ),
-            ];
-            var likeliest = logits
-                .Select((logit, id) => (Logit: logit, Id: (long)id))
-                .OrderByDescending(pair => pair.Logit)
-                .ThenBy(pair => random.Next())
-                .Take(Sampler.TopCount)
-                .ToArray();
-            var chosen = few.SampleAmong(
-                Array.ConvertAll(likeliest, pair => pair.Id),
-                Array.ConvertAll(likeliest, pair => pair.Logit)
-            );
-            if (chosen is null)
+            var options = new GenerationOptions
             {
-                undecided++;
-                chosen = few.Sample((float[])logits.Clone());
+                DoSample = sample,
+                Temperature = 0.5 + random.NextDouble(),
+                TopK = random.Next(3) * 20,
+                TopP = random.Next(2) == 0 ? 1 : 0.8,
+                MinP = random.Next(2) == 0 ? 0 : 0.05,
+                RepetitionPenalty = random.Next(2) == 0 ? 1 : 1.5,
+                PresencePenalty = random.Next(2) == 0 ? 0 : 0.5,
+                FrequencyPenalty = random.Next(2) == 0 ? 0 : 0.25,
+                LogitBias = random.Next(2) == 0 ? null : new Dictionary<int, double> { [3] = 2, [7] = -100 },
+                MinNewTokens = random.Next(2) * 5,
+                EosTokenIds = [1, 3],
+                Seed = round,
+            };
+            int[] prompt = [5, 7, 7, 9_999];
+            var (host, table) = (new Sampler(prompt, options), new Sampler(prompt, options));
+            var pending = -1;
+            for (var step = 0; step < 12; step++)
+            {
+                // Few different values, as bfloat16 leaves them: top-k ends among equals.
+                float[] logits =
+                [
+                    .. Enumerable.Range(0, 300).Select(_ => MathF.Round((float)(6 * random.NextDouble()), 1) - 2),
+                ];
+                var rows = new SamplingTable();
+                table.AddTo(rows, 0, pending >= 0); // From the second token on before the one before is known.
+                var row = rows.Rows[0];
+                if (pending >= 0)
+                {
+                    table.Accept(table.Drawn(pending, 0));
+                }
+
+                var (id, highest) = RowSampling.Choose(
+                    (float[])logits.Clone(),
+                    row,
+                    rows.EditsOf(row),
+                    pending: row.Pending > 0 ? pending : -1
+                );
+                Assert.True(float.IsFinite(highest));
+                var expected = host.Sample(logits);
+                host.Accept(expected);
+                Assert.Equal(expected, id);
+                pending = id;
             }
-
-            Assert.Equal(whole.Sample(logits), chosen);
         }
-
-        Assert.InRange(undecided, 0, 100);
     }
 
     [Fact]
-    public void The_likeliest_few_do_not_suffice_where_others_are_as_likely_as_the_last()
+    public void Rules_over_several_tokens_fit_no_table()
     {
-        var sampler = new Sampler([1], new GenerationOptions { DoSample = true, TopK = 2 });
-        Assert.True(sampler.TopTokensMaySuffice);
-        Assert.Null(sampler.SampleAmong([7, 3, 5], [2, 1, 1]));
-        Assert.NotNull(sampler.SampleAmong([7, 3, 5], [2, 1, 0]));
-        Assert.Contains(
-            "token 9 is NaN",
-            Assert.Throws<NoTokenException>(() => sampler.SampleAmong([9, 3, 5], [float.NaN, 1, 0])).Message,
-            StringComparison.Ordinal
-        );
-        Assert.False(new Sampler([1], new GenerationOptions { DoSample = true, TopK = 0 }).TopTokensMaySuffice);
-        Assert.False(
-            new Sampler(
-                [1],
-                new GenerationOptions
-                {
-                    DoSample = true,
-                    TopK = 2,
-                    RepetitionPenalty = 1.1,
-                }
-            ).TopTokensMaySuffice
-        );
-        Assert.False(new Sampler([1], new GenerationOptions()).TopTokensMaySuffice);
+        Assert.True(new Sampler([1], new GenerationOptions { RepetitionPenalty = 2 }).FitsTable);
+        Assert.False(new Sampler([1], new GenerationOptions { NoRepeatNgramSize = 2 }).FitsTable);
+        Assert.False(new Sampler([1], new GenerationOptions(), (_, _) => { }).FitsTable);
     }
 
     [Fact]

@@ -3,6 +3,7 @@
 // missing barrier between two phases or a misread lane shows in the numbers.
 #pragma once
 #define EMULATED 1
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -25,6 +26,9 @@ struct alignas(8) float2 { float x, y; };
 struct alignas(8) uint2 { unsigned x, y; };
 struct alignas(16) uint4 { unsigned x, y, z, w; };
 struct alignas(16) float4 { float x, y, z, w; };
+
+using std::max;
+using std::min;
 
 namespace emulator {
 
@@ -136,7 +140,8 @@ template <class V> V __shfl_sync(unsigned, V value, int from) { return emulator:
 
 inline void __threadfence() {}
 inline void __syncwarp() { emulator::wait_for_warp(); }
-inline int atomicAdd(int* place, int value) { int before = *place; *place += value; return before; }
+template <class V, class A> V atomicAdd(V* place, A value) { V before = *place; *place += value; return before; }
+inline unsigned atomicOr(unsigned* place, unsigned value) { unsigned before = *place; *place |= value; return before; }
 template <class V> V __ldcg(const V* place) { return *place; }
 
 inline int __any_sync(unsigned, int value) {
@@ -146,6 +151,13 @@ inline int __any_sync(unsigned, int value) {
 
 inline float __uint_as_float(unsigned x) { float y; std::memcpy(&y, &x, 4); return y; }
 inline unsigned __float_as_uint(float x) { unsigned y; std::memcpy(&y, &x, 4); return y; }
+// Each rounded by itself, and never contracted.
+inline float __fadd_rn(float a, float b) { volatile float y = a + b; return y; }
+inline float __fsub_rn(float a, float b) { volatile float y = a - b; return y; }
+inline float __fmul_rn(float a, float b) { volatile float y = a * b; return y; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned long long)(((unsigned __int128)a * b) >> 64); }
 inline float __expf(float x) { return std::exp(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }

@@ -38,7 +38,7 @@ public sealed class ServedDecodingTests : IDisposable
         using var cache = model.NewCache(2, 40);
         using var decoder = new CachedDecoder(model, cache, Producible);
         decoder.Begin([new DecodeRow(3, 0, 0, served.All[0]), new DecodeRow(4, 1, 0, served.All[1])]);
-        decoder.Argmax();
+        decoder.Tokens();
         Assert.True(decoder.CanAdvance);
         served.BringIn([served.All[2]]);
         Assert.False(decoder.CanAdvance);

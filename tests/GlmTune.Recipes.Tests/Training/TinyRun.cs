@@ -95,8 +95,7 @@ internal sealed class TinyRun : IDisposable
         Func<int, CancellationToken>? stop = null,
         string? data = null,
         Action<string>? noted = null,
-        Action<string>? saved = null,
-        SaveConditions? saving = null
+        Action<string>? saved = null
     )
     {
         data ??= Data;
@@ -104,15 +103,7 @@ internal sealed class TinyRun : IDisposable
         CancellationToken Stop(int rank) => stop?.Invoke(rank) ?? default;
         if (ranks == 1)
         {
-            report.Results[0] = FineTune.Run(
-                recipe,
-                data,
-                Model,
-                resume,
-                report.Of(0, stepped),
-                Stop(0),
-                saving: saving
-            );
+            report.Results[0] = FineTune.Run(recipe, data, Model, resume, report.Of(0, stepped), Stop(0));
             return report;
         }
 
@@ -126,8 +117,7 @@ internal sealed class TinyRun : IDisposable
                     resume,
                     report.Of(each.Rank, stepped),
                     Stop(each.Rank),
-                    each,
-                    saving
+                    each
                 ),
             new CollectivesOptions { Timeout = TimeSpan.FromSeconds(60) }
         );

@@ -1,4 +1,4 @@
-namespace GlmTune.Files;
+namespace GlmTune.Cli.Diagnosis;
 
 /// <summary>Reads facts of the system from Linux's <c>/proc</c>.</summary>
 internal static class ProcFile
