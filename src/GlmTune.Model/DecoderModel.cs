@@ -198,9 +198,34 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
     /// <param name="quantization">How it is stored.</param>
     internal void Quantize(Layer unit, Parameter parameter, Quantization quantization)
     {
+        if (DenseFor(unit, parameter) is { } buffers)
+        {
+            parameter.Quantize(quantization.Type, quantization.Backward, buffers);
+        }
+    }
+
+    /// <summary>Sets the values of one of <see cref="QuantizableWeights"/>.</summary>
+    /// <param name="unit">The unit that it belongs to.</param>
+    /// <param name="parameter">The weight.</param>
+    /// <param name="matrix">Its values; then owned by it.</param>
+    /// <returns>False if it is not one of these; the matrix is not owned then.</returns>
+    internal bool SetQuantized(Layer unit, Parameter parameter, FrozenMatrix matrix)
+    {
+        if (DenseFor(unit, parameter) is not { } buffers)
+        {
+            return false;
+        }
+
+        parameter.SetQuantized(matrix, buffers);
+        return true;
+    }
+
+    // Where a weight is dequantized to; null: it is not one of those that may be quantized.
+    private DenseWeights? DenseFor(Layer unit, Parameter parameter)
+    {
         if (unit is not DecoderLayer layer || layer.Linears.All(linear => linear.Weight != parameter))
         {
-            return;
+            return null;
         }
 
         var stage = PipelineStageOf(layer);
@@ -209,7 +234,7 @@ internal abstract partial class DecoderModel : ICausalLm, IDisposable
             dense[stage] = buffers = new DenseWeights(kernels[stage], Type, Plan.Devices[stage]);
         }
 
-        parameter.Quantize(quantization.Type, quantization.Backward, buffers);
+        return buffers;
     }
 
     /// <summary>The context shared by the layers of a pass; the caller disposes it.</summary>

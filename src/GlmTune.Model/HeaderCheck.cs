@@ -17,19 +17,21 @@ internal static partial class HeaderCheck
     public static void Check(ModelConfig config, WeightFiles files)
     {
         if (
-            files.Tensors.FirstOrDefault(tensor => UnsupportedModel.QuantisationOf(tensor.Name) is not null) is
-            { } scale
+            config.Stored is null
+            && files.Tensors.FirstOrDefault(tensor => UnsupportedModel.QuantisationOf(tensor.Name) is not null)
+                is { } scale
         )
         {
             throw Quantised(files, $"{UnsupportedModel.QuantisationOf(scale.Name)}: it holds '{scale.Name}'");
         }
 
         if (
-            files.Tensors.FirstOrDefault(tensor =>
+            config.Stored is null
+            && files.Tensors.FirstOrDefault(tensor =>
                 Layer().IsMatch(tensor.Name)
                 && tensor.Type is not (ElementType.F64 or ElementType.F32 or ElementType.F16 or ElementType.BF16)
-            ) is
-            { } packed
+            )
+                is { } packed
         )
         {
             throw Quantised(files, $"'{packed.Name}' is {packed.Type}");
@@ -54,8 +56,8 @@ internal static partial class HeaderCheck
 
     private static InvalidDataException Quantised(WeightFiles files, string how) =>
         new(
-            $"{files.Path}: the weights are quantised ({how}). Only float32, bfloat16 and float16 weights are "
-                + "read: use the model that this one was made from."
+            $"{files.Path}: the weights are quantised ({how}), but {ModelConfig.FileName} has no "
+                + "'quantization_config' that says how. Use the model that this one was made from."
         );
 
     // Long numbers are not layer numbers.

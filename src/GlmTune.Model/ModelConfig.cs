@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using GlmTune.Files.Json;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Exporting;
+using GlmTune.Model.Prequantized;
 using static TorchSharp.torch;
 
 namespace GlmTune.Model;
@@ -59,6 +60,9 @@ internal abstract record ModelConfig
     /// <summary>Id of the padding token; null if the file has none.</summary>
     public int? PaddingTokenId { get; init; }
 
+    /// <summary>How the weights of the model's files are quantized; null: they are not.</summary>
+    public StoredQuantization? Stored { get; init; }
+
     /// <summary>The complete contents of the file, for writing it again.</summary>
     public JsonObject Source { get; init; } = [];
 
@@ -109,7 +113,10 @@ internal abstract record ModelConfig
         }
 
         var json = JsonObject.Create(JsonFile.ReadObject(path))!;
-        return ConfigLimits.Check(path, ModelFamilies.Of(path, json).ReadConfig(path, json));
+        return ConfigLimits.Check(path, ModelFamilies.Of(path, json).ReadConfig(path, json)) with
+        {
+            Stored = StoredQuantization.Read(json, out _),
+        };
     }
 
     /// <summary>Creates a model of this architecture on the devices of a plan; its weights are not in memory

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using GlmTune.Files;
+using GlmTune.Kernels.Definitions;
 using GlmTune.Model.Layers;
 using GlmTune.Weights;
 using static TorchSharp.torch;
@@ -10,8 +11,6 @@ namespace GlmTune.Model;
 /// <summary>A model on disk: <c>config.json</c> and safetensors in either layout.</summary>
 internal static class ModelFolder
 {
-    private const int ProblemsShown = 20;
-
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     /// <summary>Loads configuration and weights, reading each tensor directly to its destination.</summary>
@@ -23,6 +22,8 @@ internal static class ModelFolder
     /// may release them.</param>
     /// <param name="quantization">How the weights of the decoder layers' linear layers are stored; they are quantized
     /// one by one as they are read. Null: as the others.</param>
+    /// <param name="keepQuantized">Whether weights that the files hold in few bits stay so; otherwise they are
+    /// dequantized.</param>
     /// <exception cref="InvalidDataException">Configuration or weights are missing, unexpected or misshapen; the
     /// message lists all problems.</exception>
     public static DecoderModel Load(
@@ -31,8 +32,18 @@ internal static class ModelFolder
         Device device,
         bool plain = false,
         Action<Layer>? loaded = null,
-        Quantization? quantization = null
-    ) => Load(folder, type, config => new DevicePlan((device, config.LayerCount)), plain, loaded, quantization);
+        Quantization? quantization = null,
+        bool keepQuantized = true
+    ) =>
+        Load(
+            folder,
+            type,
+            config => new DevicePlan((device, config.LayerCount)),
+            plain,
+            loaded,
+            quantization,
+            keepQuantized
+        );
 
     /// <summary>Loads configuration and weights, reading each tensor directly to its destination on the device of its
     /// layer.</summary>
@@ -42,6 +53,7 @@ internal static class ModelFolder
     /// <param name="plain">Whether to use plain operators only, without fused kernels.</param>
     /// <param name="quantization">How the weights of the decoder layers' linear layers are stored; null: as the
     /// others.</param>
+    /// <param name="keepQuantized">As for the other overload.</param>
     /// <exception cref="InvalidDataException">Configuration or weights are missing, unexpected or misshapen; the
     /// message lists all problems.</exception>
     public static DecoderModel Load(
@@ -49,8 +61,9 @@ internal static class ModelFolder
         ScalarType type,
         Func<ModelConfig, DevicePlan> plan,
         bool plain = false,
-        Quantization? quantization = null
-    ) => Load(folder, type, plan, plain, loaded: null, quantization);
+        Quantization? quantization = null,
+        bool keepQuantized = true
+    ) => Load(folder, type, plan, plain, loaded: null, quantization, keepQuantized);
 
     private static DecoderModel Load(
         string folder,
@@ -58,12 +71,21 @@ internal static class ModelFolder
         Func<ModelConfig, DevicePlan> plan,
         bool plain,
         Action<Layer>? loaded,
-        Quantization? quantization
+        Quantization? quantization,
+        bool keepQuantized
     )
     {
         var config = ModelConfig.Read(folder);
         using var files = WeightFiles.Open(folder);
         HeaderCheck.Check(config, files);
+        if (quantization is { Type: var asked } && config.Stored is { } already)
+        {
+            throw new InvalidDataException(
+                $"{folder}: the weights of this model are already quantized ({already.Name}), so they cannot be "
+                    + $"quantized to {asked.ToString().ToLowerInvariant()} while loading. Leave that out."
+            );
+        }
+
         var model = config.NewModel(type, plan(config), plain);
         (WeightTransfer Transfer, List<(StoredTensor Stored, Tensor Target)> Moves)[] stages =
         [
@@ -72,17 +94,23 @@ internal static class ModelFolder
         try
         {
             using var scope = NewDisposeScope();
-            var slices = MatchWeights(model, files).ToLookup(pair => pair.Slice.Parameter);
+            var slices = WeightMatch.Find(model, files).ToLookup(part => part.Slice.Parameter);
             var notFinite = new List<string>();
             foreach (var unit in model.Units)
             {
                 var (transfer, moves) = stages[model.PipelineStageOf(unit)];
                 foreach (var parameter in unit.Parameters)
                 {
-                    parameter.Value = empty(parameter.Shape, type, parameter.Device);
-                    foreach (var (slice, stored) in slices[parameter])
+                    if (slices[parameter].Any(part => part.Quantized is not null))
                     {
-                        var rows = parameter.Value.narrow(0, slice.FirstRow, slice.Rows);
+                        LoadQuantized(model, unit, parameter, [.. slices[parameter]], keepQuantized, notFinite);
+                        continue;
+                    }
+
+                    parameter.Value = empty(parameter.Shape, type, parameter.Device);
+                    foreach (var (slice, whole, _) in slices[parameter])
+                    {
+                        var (stored, rows) = (whole!, parameter.Value.narrow(0, slice.FirstRow, slice.Rows));
                         if (WeightTransfer.Fits(stored, rows))
                         {
                             moves.Add((stored, rows));
@@ -117,7 +145,9 @@ internal static class ModelFolder
 
             if (loaded is null && quantization is null)
             {
-                notFinite.AddRange(FiniteWeights.Find(model.Units.SelectMany(unit => unit.Parameters), Parts));
+                notFinite.AddRange(
+                    FiniteWeights.Find(model.Units.SelectMany(unit => unit.Parameters).Where(IsPlain), Parts)
+                );
             }
 
             FiniteWeights.Throw(files.Path, notFinite);
@@ -132,11 +162,14 @@ internal static class ModelFolder
                 transfer.Run(moves);
                 moves.ForEach(move => move.Target.Dispose());
                 moves.Clear();
-                notFinite.AddRange(FiniteWeights.Find(arrived, Parts));
+                notFinite.AddRange(FiniteWeights.Find(arrived.Where(IsPlain), Parts));
             }
 
+            // Others were checked when they were read.
+            bool IsPlain(Parameter parameter) => slices[parameter].All(part => part.Plain is not null);
+
             IEnumerable<(StoredTensor, long, long)> Parts(Parameter parameter) =>
-                slices[parameter].Select(part => (part.Stored, part.Slice.FirstRow, part.Slice.Rows));
+                slices[parameter].Select(part => (part.Plain!, part.Slice.FirstRow, part.Slice.Rows));
         }
         catch
         {
@@ -146,6 +179,39 @@ internal static class ModelFolder
         finally
         {
             Array.ForEach(stages, stage => stage.Transfer.Dispose());
+        }
+    }
+
+    // Codes and scales are kept as they are, unless the weight is wanted whole.
+    private static void LoadQuantized(
+        DecoderModel model,
+        Layer unit,
+        Parameter parameter,
+        List<StoredWeight> parts,
+        bool keep,
+        List<string> notFinite
+    )
+    {
+        using var scope = NewDisposeScope();
+        var matrix = StackedMatrix.Of([
+            .. parts.Select(part => part.Quantized?.Load(parameter.Device, notFinite) ?? LoadPlain(part)),
+        ]);
+        if (!keep || !model.SetQuantized(unit, parameter, matrix))
+        {
+            parameter.Value = matrix.Dequantized(parameter.Type);
+            matrix.Dispose();
+        }
+
+        FrozenMatrix LoadPlain(StoredWeight part)
+        {
+            var values = empty(part.Slice.Shape, parameter.Type, parameter.Device);
+            StoredTensors.CopyTo(part.Plain!, values);
+            if (FiniteWeights.Describe(part.Plain!, values) is { } problem)
+            {
+                notFinite.Add(problem);
+            }
+
+            return new UnquantizedMatrix(values.DetachFromDisposeScope());
         }
     }
 
@@ -164,7 +230,7 @@ internal static class ModelFolder
     /// <param name="folder">The model folder.</param>
     /// <returns>A model on the CPU whose weights are not in memory; the caller disposes it.</returns>
     /// <exception cref="InvalidDataException">What
-    /// <see cref="Load(string, ScalarType, Device, bool, Action{Layer}?, Quantization?)"/>
+    /// <see cref="Load(string, ScalarType, Device, bool, Action{Layer}?, Quantization?, bool)"/>
     /// would complain of.</exception>
     public static DecoderModel LayOut(string folder)
     {
@@ -174,7 +240,7 @@ internal static class ModelFolder
         var model = config.NewModel(ScalarType.Float32, CPU);
         try
         {
-            MatchWeights(model, files);
+            WeightMatch.Find(model, files);
             return model;
         }
         catch
@@ -233,70 +299,13 @@ internal static class ModelFolder
                 _ => "float32",
             }
         );
+        // That of the files that the configuration was read from does not describe these.
+        json.Remove("quantization_config");
         if (quantization is not null)
         {
             json["quantization_config"] = quantization;
         }
 
         AtomicFile.WriteText(Path.Combine(folder, ModelConfig.FileName), json.ToJsonString(Indented) + "\n");
-    }
-
-    // For every parameter, the first known way of storing it that the files use; reports everything that does not
-    // match.
-    internal static List<(WeightSlice Slice, StoredTensor Stored)> MatchWeights(DecoderModel model, WeightFiles files)
-    {
-        var matched = new List<(WeightSlice, StoredTensor)>();
-        var used = new HashSet<string>();
-        var problems = new List<string>();
-        foreach (var parameter in model.BaseParameters)
-        {
-            var ways = model.Names.KnownSlices(parameter).ToList();
-            var way = ways.Find(slices => slices.Any(slice => files.Find(slice.Name) is not null)) ?? ways[0];
-            foreach (var slice in way)
-            {
-                if (files.Find(slice.Name) is not { } stored)
-                {
-                    problems.Add($"'{slice.Name}' [{string.Join(", ", slice.Shape)}] is missing.");
-                    continue;
-                }
-
-                used.Add(slice.Name);
-                if (!stored.Shape.SequenceEqual(slice.Shape))
-                {
-                    problems.Add(
-                        $"{Path.GetFileName(stored.File.Path)}: '{slice.Name}' is [{string.Join(", ", stored.Shape)}] "
-                            + "in the file but "
-                            + $"[{string.Join(", ", slice.Shape)}] in the model described by {ModelConfig.FileName}."
-                    );
-                    continue;
-                }
-
-                matched.Add((slice, stored));
-            }
-        }
-
-        foreach (
-            var stored in files.Tensors.Where(stored =>
-                !used.Contains(stored.Name) && !model.Names.IsSpare(stored.Name)
-            )
-        )
-        {
-            problems.Add(
-                $"{Path.GetFileName(stored.File.Path)}: '{stored.Name}' [{string.Join(", ", stored.Shape)}] belongs to "
-                    + "no layer of the model."
-            );
-        }
-
-        if (problems.Count > 0)
-        {
-            throw new InvalidDataException(
-                $"{files.Path}: the weights do not match {ModelConfig.FileName} ({problems.Count} problems). Are both "
-                    + "from the same model?\n  "
-                    + string.Join("\n  ", problems.Take(ProblemsShown))
-                    + (problems.Count > ProblemsShown ? $"\n  And {problems.Count - ProblemsShown} more." : "")
-            );
-        }
-
-        return matched;
     }
 }

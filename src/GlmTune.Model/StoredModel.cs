@@ -9,19 +9,20 @@ namespace GlmTune.Model;
 internal sealed class StoredModel : IDisposable
 {
     private readonly WeightFiles files;
-    private readonly ILookup<Parameter, (WeightSlice Slice, StoredTensor Stored)> parts;
+    private readonly ILookup<Parameter, StoredWeight> parts;
 
     private StoredModel(WeightFiles files, DecoderModel model)
     {
         (this.files, Model) = (files, model);
-        parts = ModelFolder.MatchWeights(model, files).ToLookup(part => part.Slice.Parameter);
-        Type = files.Tensors.First().Type;
+        var stored = WeightMatch.Find(model, files);
+        parts = stored.ToLookup(part => part.Slice.Parameter);
+        Type = stored.Select(part => part.Plain).OfType<StoredTensor>().First().Type;
     }
 
     /// <summary>The model in float32 on the CPU; none of its weights are in memory.</summary>
     public DecoderModel Model { get; }
 
-    /// <summary>Type of the first stored tensor.</summary>
+    /// <summary>Type of the first stored tensor that is not quantized.</summary>
     public ElementType Type { get; }
 
     /// <summary>Opens a model folder and checks configuration, names and shapes; no weights are read.</summary>
@@ -52,19 +53,37 @@ internal sealed class StoredModel : IDisposable
     {
         using var scope = NewDisposeScope();
         parameter.Value = empty(parameter.Shape, parameter.Type, parameter.Device);
-        foreach (var (slice, stored) in parts[parameter])
+        List<string> notFinite = [];
+        foreach (var (slice, stored, quantized) in parts[parameter])
         {
-            StoredTensors.CopyTo(stored, parameter.Value.narrow(0, slice.FirstRow, slice.Rows));
+            var rows = parameter.Value.narrow(0, slice.FirstRow, slice.Rows);
+            if (stored is not null)
+            {
+                StoredTensors.CopyTo(stored, rows);
+                continue;
+            }
+
+            using var matrix = quantized!.Load(CPU, notFinite);
+            matrix.WriteTo(rows);
         }
 
-        FiniteWeights.Throw(
-            files.Path,
-            FiniteWeights.Find(
-                [parameter],
-                each => parts[each].Select(part => (part.Stored, part.Slice.FirstRow, part.Slice.Rows))
-            )
-        );
+        if (!IsQuantized(parameter))
+        {
+            notFinite.AddRange(
+                FiniteWeights.Find(
+                    [parameter],
+                    each => parts[each].Select(part => (part.Plain!, part.Slice.FirstRow, part.Slice.Rows))
+                )
+            );
+        }
+
+        FiniteWeights.Throw(files.Path, notFinite);
     }
+
+    /// <summary>Whether some of a parameter's rows are quantized: they can be read only as a whole, by
+    /// <see cref="Load"/>.</summary>
+    /// <param name="parameter">A base parameter of <see cref="Model"/>.</param>
+    public bool IsQuantized(Parameter parameter) => parts[parameter].Any(part => part.Quantized is not null);
 
     /// <summary>Reads some rows of a parameter, without reading others.</summary>
     /// <param name="parameter">A base parameter of <see cref="Model"/>.</param>
@@ -75,11 +94,12 @@ internal sealed class StoredModel : IDisposable
     {
         using var scope = NewDisposeScope();
         var (end, width) = (firstRow + target.shape[0], parameter.Count / parameter.Shape[0]);
-        foreach (var (slice, stored) in parts[parameter])
+        foreach (var (slice, plain, _) in parts[parameter])
         {
             var (from, to) = (Math.Max(firstRow, slice.FirstRow), Math.Min(end, slice.FirstRow + slice.Rows));
             if (from < to)
             {
+                var stored = plain ?? throw new InvalidOperationException($"'{slice.Name}' is quantized.");
                 StoredTensors.CopyTo(
                     stored,
                     (from - slice.FirstRow) * width,

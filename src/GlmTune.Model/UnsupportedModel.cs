@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using GlmTune.Model.Prequantized;
 
 namespace GlmTune.Model;
 
@@ -31,9 +32,8 @@ internal static class UnsupportedModel
         if (Quantisation(json) is { } method)
         {
             forms.Add(
-                $"this model is quantised ({method}). Only float32, bfloat16 and float16 weights are read: use the "
-                    + "model that it was made from. To save memory, quantize it while loading: quantization: nf4 "
-                    + "in a recipe, or --quantization nf4."
+                $"this model is quantised ({method}), which is not supported. Use the model that it was made from. To "
+                    + "save memory, quantize it while loading: quantization: nf4 in a recipe, or --quantization nf4."
             );
         }
 
@@ -118,9 +118,12 @@ internal static class UnsupportedModel
     {
         if (json["quantization_config"] is JsonObject config)
         {
-            return Text(config, "quant_method") is { } method
-                ? method + Bits(config)
-                : $"'quantization_config'{Bits(config)}";
+            StoredQuantization.Read(json, out var reason);
+            return reason is null
+                ? null
+                : (Text(config, "quant_method") ?? "'quantization_config'")
+                    + Bits(config)
+                    + (reason.Length == 0 ? "" : $", {reason}");
         }
 
         if (json["quantization"] is JsonObject mlx)

@@ -88,12 +88,14 @@ internal static class ComputeDevice
             devices[0],
             (config, type) =>
                 devices is [{ type: not DeviceType.CUDA }] ? new DevicePlan((devices[0], config.LayerCount))
-                : automatic ? DevicePlan.Fit(config, type, WithMemory(), Room(config, type), ElementBytes(type))
-                : DevicePlan.Over(config, type, WithMemory(), Room(config, type), ElementBytes(type))
+                : automatic ? DevicePlan.Fit(config, type, WithMemory(), Room(config, type), ElementBytes(config, type))
+                : DevicePlan.Over(config, type, WithMemory(), Room(config, type), ElementBytes(config, type))
         );
 
-        double? ElementBytes(ScalarType type) =>
-            frozen is null ? null : FrozenBytes.OfElement(frozen, backward: false, type.ElementSize());
+        double? ElementBytes(ModelConfig config, ScalarType type) =>
+            frozen is null && config.Stored is null
+                ? null
+                : FrozenBytes.OfElement(config, frozen, backward: false, type.ElementSize());
 
         long Room(ModelConfig config, ScalarType type) =>
             CacheRoom(config, type) + FrozenBytes.Buffers(config, frozen, backward: false, type.ElementSize());

@@ -644,15 +644,28 @@ internal static class KernelTwins
                 var target = check.Poison(check.Type, rows, columns);
                 check.Kernels.Dequantize(stored, target);
                 check.Compare($"{type} [{rows}, {columns}]", stored.Dequantized(ScalarType.Float64), target, 2);
+                using var stacked = Stacked(check, type, rows, columns);
+                target = check.Poison(check.Type, stacked.Rows, columns);
+                check.Kernels.Dequantize(stacked, target);
+                check.Compare($"{type}, {stacked.Rows} rows", stacked.Dequantized(ScalarType.Float64), target, 2);
             }
         }
     }
+
+    // Rows that were quantized separately, as query, key and value of other programs' files are.
+    private static FrozenMatrix Stacked(TwinCheck check, FrozenType type, int rows, int columns) =>
+        StackedMatrix.Of([
+            FrozenMatrix.Quantize(check.Random(rows, columns).Multiply(0.02), type),
+            FrozenMatrix.Quantize(check.Random(16, columns).Multiply(0.1), type),
+        ]);
 
     private static void ProjectFrozen(TwinCheck check, Sizes sizes, FrozenType type)
     {
         // An odd number of outputs, and widths that end within a step of the kernel.
         var outputs = sizes.Heads.FusedWidth - 3;
         using var weight = FrozenMatrix.Quantize(check.Random(outputs, sizes.Hidden).Multiply(0.1), type);
+        using var stacked = Stacked(check, type, outputs, sizes.Hidden);
+        var wideStacked = stacked.Dequantized(ScalarType.Float64);
         using var gateUp = FrozenMatrix.Quantize(
             check.Random(2 * sizes.FeedForward, sizes.Hidden).Multiply(1 / Math.Sqrt(sizes.Hidden)),
             type
@@ -661,7 +674,7 @@ internal static class KernelTwins
         foreach (var rows in (int[])[1, 3, 8, 13])
         {
             var (x, bias) = (check.Random(rows, sizes.Hidden), check.Random(outputs));
-            var wideX = TwinCheck.Wide(x);
+            var (wideX, longBias) = (TwinCheck.Wide(x), check.Random(outputs + 16));
             check.Compare(
                 $"{rows} rows",
                 check.Reference.Project(wideX, wide),
@@ -672,6 +685,12 @@ internal static class KernelTwins
                 $"{rows} rows, bias",
                 check.Reference.Project(wideX, wide, TwinCheck.Wide(bias)),
                 check.Kernels.Project(x, weight, () => weight.Dequantized(check.Type), bias),
+                2 * Sums(check)
+            );
+            check.Compare(
+                $"{rows} rows, stacked, bias",
+                check.Reference.Project(wideX, wideStacked, TwinCheck.Wide(longBias)),
+                check.Kernels.Project(x, stacked, () => stacked.Dequantized(check.Type), longBias),
                 2 * Sums(check)
             );
             check.Compare(

@@ -50,6 +50,7 @@ internal static class ModelInfoCommand
             info.Folder,
             Layout = LayoutOption.NameOf(info.Config.Layout),
             Parameters = info.Config.ParameterCount,
+            Quantization = info.Config.Stored?.Name,
             info.Config.LayerCount,
             info.Config.HiddenSize,
             info.Config.FeedForwardSize,
@@ -94,6 +95,11 @@ internal static class ModelInfoCommand
         var (positions, ends) = (config.MaxPositions, string.Join(", ", config.EndTokenIds));
         var rotary = string.Create(CultureInfo.InvariantCulture, $"rotary base {config.RotaryBase}");
         Line($"  vocabulary {config.VocabularySize}, up to {positions} positions, {rotary}, end tokens {ends}");
+        if (config.Stored is { } stored)
+        {
+            Line($"  quantized by {stored}");
+        }
+
         Line($"  weights: {Describe(info.Weights)}; tokenizer: {(info.HasTokenizer ? "present" : "missing")}");
         if (info.Adapter is { } adapter)
         {

@@ -362,7 +362,15 @@ internal sealed class CudaKernels : LayerKernels
     /// <inheritdoc/>
     public override void Dequantize(FrozenMatrix weight, Tensor target)
     {
-        if (!frozen.Dequantize(weight, target))
+        if (weight is StackedMatrix stacked)
+        {
+            foreach (var (part, first) in stacked.WithFirstRows())
+            {
+                using var rows = target.narrow(0, first, part.Rows);
+                Dequantize(part, rows);
+            }
+        }
+        else if (!frozen.Dequantize(weight, target))
         {
             base.Dequantize(weight, target);
         }
@@ -370,7 +378,26 @@ internal sealed class CudaKernels : LayerKernels
 
     /// <inheritdoc/>
     public override Tensor Project(Tensor x, FrozenMatrix weight, Func<Tensor> dense, Tensor? bias = null) =>
-        frozen.Project(x, weight, bias) ?? base.Project(x, weight, dense, bias);
+        (weight is StackedMatrix stacked ? ProjectParts(x, stacked, bias) : frozen.Project(x, weight, bias))
+        ?? base.Project(x, weight, dense, bias);
+
+    // Null: a part has no kernel.
+    private Tensor? ProjectParts(Tensor x, StackedMatrix weight, Tensor? bias)
+    {
+        using var scope = NewDisposeScope();
+        List<Tensor> outputs = [];
+        foreach (var (part, first) in weight.WithFirstRows())
+        {
+            if (frozen.Project(x, part, bias?.narrow(0, first, part.Rows)) is not { } output)
+            {
+                return null;
+            }
+
+            outputs.Add(output);
+        }
+
+        return cat(outputs, 1).MoveToOuterDisposeScope();
+    }
 
     /// <inheritdoc/>
     public override Tensor ProjectSwiGlu(Tensor x, FrozenMatrix weight, Func<Tensor> dense) =>

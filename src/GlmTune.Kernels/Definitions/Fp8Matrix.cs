@@ -1,4 +1,3 @@
-using GlmTune.Kernels.Dispatch;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
@@ -13,22 +12,28 @@ internal sealed class Fp8Matrix : FrozenMatrix
 {
     private const long ElementsAtATime = 1 << 24;
 
-    private static readonly AtenOperator View = new("aten::view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)");
-
     private readonly Tensor? transposed;
+    private readonly Tensor? inputScales;
 
-    private Fp8Matrix(Tensor values, Tensor? transposed, Tensor outputScales, Tensor inputScales)
+    private Fp8Matrix(Tensor values, Tensor? transposed, Tensor outputScales, Tensor? inputScales)
         : base(values.shape[0], values.shape[1]) =>
-        (Values, this.transposed, OutputScales, InputScales) = (values, transposed, outputScales, inputScales);
+        (Values, this.transposed, OutputScales, this.inputScales) = (values, transposed, outputScales, inputScales);
 
     /// <summary>The values, e4m3 [out, in].</summary>
     public Tensor Values { get; }
 
-    /// <summary>The scale repeated for each output, float32 [1, out], as row-wise products require.</summary>
+    /// <summary>The scale repeated for each output, float32 [1, out], as row-wise products require; or one for each,
+    /// see <see cref="IsByRows"/>.</summary>
     public Tensor OutputScales { get; }
 
     /// <summary>The scale repeated for each input, float32 [1, in].</summary>
-    public Tensor InputScales { get; }
+    /// <exception cref="InvalidOperationException">Every row has its own scale.</exception>
+    public Tensor InputScales =>
+        inputScales ?? throw new InvalidOperationException("Every row of this weight has its own scale.");
+
+    /// <summary>Whether every row has its own scale, as in files of other programs. Such a weight is dequantized for
+    /// products: its transpose has no scales by rows, which fp8 units need.</summary>
+    public bool IsByRows => inputScales is null;
 
     /// <summary>Whether the transposed copy is kept.</summary>
     public bool KeepsTransposed => transposed is not null;
@@ -68,13 +73,30 @@ internal sealed class Fp8Matrix : FrozenMatrix
         );
     }
 
+    /// <summary>A weight with a scale for each row.</summary>
+    /// <param name="values">e4m3 [out, in]; owned by the result.</param>
+    /// <param name="scales">float32 [1, out]; owned by the result.</param>
+    public static Fp8Matrix ByRows(Tensor values, Tensor scales) => new(values, null, scales, null);
+
+    /// <summary>A matrix of the rows of several that have a scale for each row; the caller disposes them.</summary>
+    public static Fp8Matrix Join(IReadOnlyList<Fp8Matrix> parts)
+    {
+        using var scope = NewDisposeScope();
+        // As bytes, which every copy kernel supports.
+        var bytes = cat([.. parts.Select(part => Fp8.BytesOf(part.Values))]);
+        return ByRows(
+            Fp8.OfBytes(bytes).DetachFromDisposeScope(),
+            cat([.. parts.Select(part => part.OutputScales)], 1).DetachFromDisposeScope()
+        );
+    }
+
     /// <summary>The transposed values, e4m3 [in, out]: the stored copy, or a new one in the caller's dispose
     /// scope.</summary>
     public Tensor Transposed() => transposed ?? Transpose(Values);
 
     /// <inheritdoc/>
     internal override IReadOnlyList<Tensor> Tensors =>
-        transposed is null ? [Values, OutputScales, InputScales] : [Values, transposed, OutputScales, InputScales];
+        [.. new[] { Values, transposed, OutputScales, inputScales }.OfType<Tensor>()];
 
     /// <inheritdoc/>
     public override void WriteTo(Tensor target)
@@ -95,6 +117,6 @@ internal sealed class Fp8Matrix : FrozenMatrix
     private static Tensor Transpose(Tensor values)
     {
         using var scope = NewDisposeScope();
-        return View.Call(View.Call(values, ScalarType.Byte).t().contiguous(), Fp8.E4M3).MoveToOuterDisposeScope();
+        return Fp8.OfBytes(Fp8.BytesOf(values).t().contiguous()).MoveToOuterDisposeScope();
     }
 }

@@ -1,3 +1,4 @@
+using GlmTune.Kernels.Dispatch;
 using static TorchSharp.torch;
 
 namespace GlmTune.Kernels.Definitions;
@@ -15,11 +16,21 @@ internal static class Fp8
     /// <summary>libtorch's Float8_e4m3fn, for which TorchSharp has no name.</summary>
     public const ScalarType E4M3 = (ScalarType)24;
 
+    private static readonly AtenOperator View = new("aten::view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)");
+
     /// <summary>The largest number of the type.</summary>
     public const double Largest = 448;
 
     /// <summary>The magnitude assumed for a row of zeros.</summary>
     internal const double Smallest = 1e-30;
+
+    /// <summary>The numbers with given bytes, a view of the same memory.</summary>
+    /// <param name="bytes">uint8, any shape.</param>
+    public static Tensor OfBytes(Tensor bytes) => View.Call(bytes, E4M3);
+
+    /// <summary>The bytes of numbers, a view of the same memory.</summary>
+    /// <param name="values">e4m3, any shape.</param>
+    public static Tensor BytesOf(Tensor values) => View.Call(values, ScalarType.Byte);
 
     /// <summary>Whether GPU fp8 units can multiply matrices of this shape: both dimensions must be multiples of
     /// 16.</summary>

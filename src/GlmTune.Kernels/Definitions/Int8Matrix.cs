@@ -12,13 +12,15 @@ internal sealed class Int8Matrix : FrozenMatrix
     private const double Smallest = 1e-30;
     private const long ElementsAtATime = 1 << 22;
 
-    private Int8Matrix(Tensor values, Tensor scales)
+    /// <param name="values">int8 [out, in]; owned by this object.</param>
+    /// <param name="scales">float32 [out]; owned by this object.</param>
+    public Int8Matrix(Tensor values, Tensor scales)
         : base(values.shape[0], values.shape[1]) => (Values, Scales) = (values, scales);
 
     /// <summary>int8 [out, in].</summary>
     public Tensor Values { get; }
 
-    /// <summary>float32 [out]: the row's largest magnitude divided by 127.</summary>
+    /// <summary>float32 [out]; as quantized here, the row's largest magnitude divided by 127.</summary>
     public Tensor Scales { get; }
 
     /// <inheritdoc/>
@@ -46,6 +48,13 @@ internal sealed class Int8Matrix : FrozenMatrix
 
         return new Int8Matrix(values.DetachFromDisposeScope(), scales.DetachFromDisposeScope());
     }
+
+    /// <summary>A matrix of the rows of several; the caller disposes them.</summary>
+    public static Int8Matrix Join(IReadOnlyList<Int8Matrix> parts) =>
+        new(
+            cat([.. parts.Select(part => part.Values)]).DetachFromDisposeScope(),
+            cat([.. parts.Select(part => part.Scales)]).DetachFromDisposeScope()
+        );
 
     /// <inheritdoc/>
     public override void WriteTo(Tensor target)

@@ -27,12 +27,27 @@ internal sealed class Nf4Matrix : FrozenMatrix
     // Reading a scale or a pair of codes is a look-up.
     private readonly Tensor pairs;
 
-    private Nf4Matrix(long rows, long columns, Tensor codes, Tensor scaleCodes, Tensor groupScales, Tensor mean)
+    /// <param name="rows">Number of output features.</param>
+    /// <param name="columns">Number of input features.</param>
+    /// <param name="codes">As <see cref="Codes"/>; this and the other tensors are owned by this object.</param>
+    /// <param name="scaleCodes">As <see cref="ScaleCodes"/>.</param>
+    /// <param name="groupScales">As <see cref="GroupScales"/>.</param>
+    /// <param name="mean">As <see cref="Mean"/>.</param>
+    /// <param name="scaleMap">The 256 numbers of the scales' type, float32; null: <see cref="ScaleLevels"/>.</param>
+    public Nf4Matrix(
+        long rows,
+        long columns,
+        Tensor codes,
+        Tensor scaleCodes,
+        Tensor groupScales,
+        Tensor mean,
+        Tensor? scaleMap = null
+    )
         : base(rows, columns)
     {
         (Codes, ScaleCodes, GroupScales, Mean) = (codes, scaleCodes, groupScales, mean);
         var device = codes.device;
-        ScaleMap = tensor(ScaleLevels.ToArray()).to(device).DetachFromDisposeScope();
+        ScaleMap = scaleMap ?? tensor(ScaleLevels.ToArray()).to(device).DetachFromDisposeScope();
         pairs = tensor(
                 Enumerable.Range(0, 256).SelectMany(each => new[] { Levels[each >> 4], Levels[each & 15] }).ToArray()
             )
@@ -93,7 +108,7 @@ internal sealed class Nf4Matrix : FrozenMatrix
     /// <summary>The mean of the scales, float32 [1], which was subtracted before they were quantized.</summary>
     public Tensor Mean { get; }
 
-    /// <summary><see cref="ScaleLevels"/> on the device.</summary>
+    /// <summary>The numbers of the scales' type on the device.</summary>
     internal Tensor ScaleMap { get; }
 
     /// <inheritdoc/>

@@ -54,12 +54,18 @@ internal abstract class FrozenWeight(FrozenMatrix matrix, DenseWeights buffers) 
     /// <param name="type">How to store it.</param>
     /// <param name="backward">Whether gradients are computed through it.</param>
     /// <param name="buffers">Where it is dequantized to.</param>
-    public static FrozenWeight Of(Tensor weight, FrozenType type, bool backward, DenseWeights buffers)
+    public static FrozenWeight Of(Tensor weight, FrozenType type, bool backward, DenseWeights buffers) =>
+        Of(FrozenMatrix.Quantize(weight, type, backward), weight.dtype, buffers);
+
+    /// <summary>A stored weight.</summary>
+    /// <param name="matrix">W [out, in]; owned by the result.</param>
+    /// <param name="type">Type of the model.</param>
+    /// <param name="buffers">Where it is dequantized to.</param>
+    public static FrozenWeight Of(FrozenMatrix matrix, ScalarType type, DenseWeights buffers)
     {
-        var matrix = FrozenMatrix.Quantize(weight, type, backward);
         buffers.MakeRoom(matrix);
-        return matrix is Fp8Matrix fp8
-            ? new Fp8Weight(fp8, weight.dtype, buffers)
+        return matrix is Fp8Matrix { IsByRows: false } fp8
+            ? new Fp8Weight(fp8, type, buffers)
             : new DequantizedWeight(matrix, buffers);
     }
 }

@@ -139,6 +139,23 @@ internal sealed class Parameter : IDisposable
         NoteChange();
     }
 
+    /// <summary>Sets values that were quantized before, in place of <see cref="Value"/>; for a matrix that is not
+    /// trained.</summary>
+    /// <param name="matrix">The values; owned by this object.</param>
+    /// <param name="buffers">Where they are dequantized to.</param>
+    /// <exception cref="ArgumentException">The shape differs.</exception>
+    public void SetQuantized(FrozenMatrix matrix, DenseWeights buffers)
+    {
+        if (!Shape.SequenceEqual([matrix.Rows, matrix.Columns]))
+        {
+            throw new ArgumentException($"{this} cannot have {matrix.Rows} rows of {matrix.Columns}.", nameof(matrix));
+        }
+
+        Release();
+        quantized = FrozenWeight.Of(matrix, Type, buffers);
+        NoteChange();
+    }
+
     /// <summary>Whether its gradient is always collected in <see cref="Type"/>: where float32 would take too much
     /// memory.</summary>
     public bool CollectsInOwnType { get; set; }

@@ -48,7 +48,9 @@ internal sealed class TunedModel : IDisposable
     /// <param name="type">Type to compute in.</param>
     /// <param name="device">The device to load to.</param>
     /// <param name="note">Called with notes about the folders for the user.</param>
-    /// <param name="quantization">How the weights of the layers are stored; null: in <paramref name="type"/>.</param>
+    /// <param name="quantization">How the weights of the layers are stored; null: in <paramref name="type"/>, or as in
+    /// the files.</param>
+    /// <param name="keepQuantized">Whether weights that the files hold in few bits stay so.</param>
     /// <exception cref="InvalidDataException">Files are missing or damaged, or the adapter does not belong to this
     /// model.</exception>
     public static TunedModel Load(
@@ -56,15 +58,18 @@ internal sealed class TunedModel : IDisposable
         ScalarType type,
         Device device,
         Action<string>? note = null,
-        Quantization? quantization = null
-    ) => Load(path, type, config => new DevicePlan((device, config.LayerCount)), note, quantization);
+        Quantization? quantization = null,
+        bool keepQuantized = true
+    ) => Load(path, type, config => new DevicePlan((device, config.LayerCount)), note, quantization, keepQuantized);
 
     /// <summary>Loads a model and its adapter, with each layer on its own device.</summary>
     /// <param name="path">The model, or the adapter and its base.</param>
     /// <param name="type">Type to compute in.</param>
     /// <param name="plan">The device of each layer.</param>
     /// <param name="note">Called with notes about the folders for the user.</param>
-    /// <param name="quantization">How the weights of the layers are stored; null: in <paramref name="type"/>.</param>
+    /// <param name="quantization">How the weights of the layers are stored; null: in <paramref name="type"/>, or as in
+    /// the files.</param>
+    /// <param name="keepQuantized">Whether weights that the files hold in few bits stay so.</param>
     /// <exception cref="InvalidDataException">Files are missing or damaged, the adapter does not belong to this model,
     /// or the devices have too little memory.</exception>
     public static TunedModel Load(
@@ -72,7 +77,8 @@ internal sealed class TunedModel : IDisposable
         ScalarType type,
         Func<ModelConfig, DevicePlan> plan,
         Action<string>? note = null,
-        Quantization? quantization = null
+        Quantization? quantization = null,
+        bool keepQuantized = true
     )
     {
         foreach (var folder in path.Folders)
@@ -81,7 +87,13 @@ internal sealed class TunedModel : IDisposable
         }
 
         CheckBase(path, note);
-        var model = ModelFolder.Load(path.ModelFolder, type, plan, quantization: quantization);
+        var model = ModelFolder.Load(
+            path.ModelFolder,
+            type,
+            plan,
+            quantization: quantization,
+            keepQuantized: keepQuantized
+        );
         try
         {
             return new TunedModel(

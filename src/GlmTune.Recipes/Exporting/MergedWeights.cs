@@ -11,7 +11,8 @@ namespace GlmTune.Recipes.Exporting;
 
 /// <summary>The weights of a model, with its adapter merged if it has one, read from its files one after the other and
 /// a few rows at a time.</summary>
-/// <remarks>A merged weight is the float32 sum; only such a weight is in memory as a whole.</remarks>
+/// <remarks>A merged weight is the float32 sum; only such weights, and those that the files hold quantized, are in
+/// memory as a whole, one at a time.</remarks>
 internal sealed class MergedWeights : IDisposable
 {
     private const long ValuesAtATime = 1 << 24;
@@ -58,7 +59,7 @@ internal sealed class MergedWeights : IDisposable
         {
             using var scope = NewDisposeScope();
             var parameter = parts.Key;
-            if (lora?.Changes(parameter) == true)
+            if (lora?.Changes(parameter) == true || stored.IsQuantized(parameter))
             {
                 stored.Load(parameter);
             }

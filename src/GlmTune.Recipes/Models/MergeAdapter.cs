@@ -54,7 +54,7 @@ public static class MergeAdapter
             );
         }
 
-        using var tuned = TunedModel.Load(path, stored, device, note);
+        using var tuned = TunedModel.Load(path, stored, device, note, keepQuantized: false);
         var agreement = tuned.Adapter is Lora lora ? Merge(tuned.Model, lora) : null;
         var names = layout ?? tuned.Model.Config.Layout;
         using var target = AtomicFolder.Create(folder);
@@ -135,7 +135,7 @@ public static class MergeAdapter
     private static ScalarType StoredType(string folder)
     {
         using var files = WeightFiles.Open(folder);
-        return files.Tensors.First().Type switch
+        return files.Tensors.First(tensor => tensor.Name.EndsWith("norm.weight", StringComparison.Ordinal)).Type switch
         {
             ElementType.BF16 => ScalarType.BFloat16,
             ElementType.F16 => ScalarType.Float16,

@@ -129,7 +129,14 @@ internal sealed record ModelInfo(
         return new ModelInfo(
             folder,
             config,
-            problems.Count == 0 ? WeightSummary.Read(folder) : WeightSummary.TryRead(folder),
+            problems.Count > 0 ? WeightSummary.TryRead(folder)
+                // Codes and scales are not parameters.
+                : config.Stored is not null && WeightSummary.Read(folder) is { } packed
+                    ? packed with
+                    {
+                        Parameters = config.ParameterCount,
+                    }
+                : WeightSummary.Read(folder),
             TokenizerFile.IsIn(folder),
             adapter,
             problems,

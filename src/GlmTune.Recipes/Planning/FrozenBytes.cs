@@ -11,13 +11,15 @@ internal static class FrozenBytes
         0.5 + (1.0 / Nf4Matrix.BlockSize) + (4.0 / Nf4Matrix.BlockSize / Nf4Matrix.GroupSize);
 
     /// <summary>Bytes of a weight in a decoder layer, for each element.</summary>
-    /// <param name="frozen">How it is stored; null: in the type of the computation.</param>
+    /// <param name="config">Configuration of the model, whose files may hold weights in few bits.</param>
+    /// <param name="frozen">How it is stored; null: as in the files, or in the type of the computation.</param>
     /// <param name="backward">Whether gradients are computed through it: fp8 then keeps a second, transposed copy, and
     /// takes as much as bfloat16.</param>
     /// <param name="size">Bytes of an element in the type of the computation.</param>
-    public static double OfElement(FrozenType? frozen, bool backward, long size) =>
+    public static double OfElement(ModelConfig config, FrozenType? frozen, bool backward, long size) =>
         frozen switch
         {
+            null when config.Stored is { } stored => stored.BytesPerElement,
             FrozenType.Fp8 => backward ? 2 : 1,
             FrozenType.Nf4 => Nf4Element,
             FrozenType.Int8 => 1,
@@ -34,7 +36,7 @@ internal static class FrozenBytes
     {
         var layers = config.ParametersPerLayer * config.LayerCount;
         return ((config.ParameterCount - layers) * size)
-            + (long)(layers * OfElement(frozen, backward, size))
+            + (long)(layers * OfElement(config, frozen, backward, size))
             + Buffers(config, frozen, backward, size);
     }
 
@@ -45,7 +47,9 @@ internal static class FrozenBytes
     /// gradients.</param>
     /// <param name="size">Bytes of an element in the type of the computation.</param>
     public static long Buffers(ModelConfig config, FrozenType? frozen, bool backward, long size) =>
-        frozen is null || (frozen == FrozenType.Fp8 && backward) ? 0 : 2 * LargestWeight(config) * size;
+        (frozen is null && config.Stored is null) || (frozen == FrozenType.Fp8 && backward)
+            ? 0
+            : 2 * LargestWeight(config) * size;
 
     /// <summary>Elements of the largest weight of a layer: gate and up.</summary>
     public static long LargestWeight(ModelConfig config) => 2L * config.FeedForwardSize * config.HiddenSize;

@@ -52,9 +52,9 @@ internal sealed record MemoryDemand
     /// <summary>How the frozen weights of the layers are stored; null: in <see cref="Type"/>.</summary>
     public FrozenType? Frozen { get; init; }
 
-    /// <summary>Whether the frozen weights may be quantized: no whole weight of a layer is trained beside the
-    /// adapter.</summary>
-    public bool CanQuantize => Lora is not { ModulesToSave.Count: > 0 };
+    /// <summary>Whether the frozen weights may be quantized: they are not yet, and no whole weight of a layer is
+    /// trained beside the adapter.</summary>
+    public bool CanQuantize => Config.Stored is null && Lora is not { ModulesToSave.Count: > 0 };
 
     /// <summary>Whether the embedding table is in host memory.</summary>
     public bool OffloadEmbedding { get; init; }

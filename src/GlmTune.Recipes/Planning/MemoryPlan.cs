@@ -110,13 +110,14 @@ internal sealed record MemoryPlan(
         var sharding = demand.Sharding;
         if (sharding.Stage < 3 || demand.TrainsAdapter)
         {
-            var rounded = demand.Frozen is null ? 0 : config.ParametersPerLayer * config.LayerCount;
+            var rounded =
+                demand.Frozen is null && config.Stored is null ? 0 : config.ParametersPerLayer * config.LayerCount;
             var bytes =
                 ((config.ParameterCount - moved - rounded) * size)
-                + (long)(rounded * FrozenBytes.OfElement(demand.Frozen, backward: true, size));
+                + (long)(rounded * FrozenBytes.OfElement(config, demand.Frozen, backward: true, size));
             (sharding.OffloadParameters ? host : device).Add(
-                demand.Frozen is { } frozen
-                    ? $"weights ({Name(demand.Type)}, layers {Name(frozen)})"
+                (demand.Frozen is { } frozen ? Name(frozen) : config.Stored?.Name) is { } layers
+                    ? $"weights ({Name(demand.Type)}, layers {layers})"
                     : $"weights ({Name(demand.Type)})",
                 sharding.Stage < 3 ? bytes : bytes / demand.Ranks
             );

@@ -2,6 +2,7 @@ using GlmTune.Kernels.Memory;
 using GlmTune.Model;
 using GlmTune.Recipes.Configuration;
 using GlmTune.Recipes.Models;
+using GlmTune.Recipes.Training;
 using GlmTune.Training;
 using static TorchSharp.torch;
 
@@ -28,6 +29,7 @@ internal static class PlanRun
     {
         RecipeChecks.CheckRanks(recipe, config, gpus);
         var planned = recipe.Plan(config.HiddenSize, gpus / recipe.Training.SequenceParallelSize);
+        FrozenBase.CheckStored(planned.Recipe, planned.Sharding.Stage, config);
         var available = gpuMemory ?? OfThisMachine();
         var demand = MemoryDemand.Of(
             config,

@@ -9,13 +9,15 @@ namespace GlmTune.Recipes.Training;
 internal static class FrozenBase
 {
     /// <summary>Checks the settings before the model is read.</summary>
-    /// <param name="training">The recipe's settings.</param>
+    /// <param name="recipe">The recipe.</param>
     /// <param name="stage">The ZeRO stage.</param>
     /// <param name="config">The model's configuration.</param>
-    /// <exception cref="InvalidDataException">Weights that must stay whole would be sharded, or a table that the head
-    /// needs would be moved.</exception>
-    public static void Check(TrainingOptions training, int stage, ModelConfig config)
+    /// <exception cref="InvalidDataException">Weights that must stay whole would be sharded, weights in few bits would
+    /// be trained, or a table that the head needs would be moved.</exception>
+    public static void Check(Recipe recipe, int stage, ModelConfig config)
     {
+        var training = recipe.Training;
+        CheckStored(recipe, stage, config);
         if (training.OffloadEmbedding && config.TiedHead)
         {
             throw new InvalidDataException(
@@ -42,6 +44,42 @@ internal static class FrozenBase
         }
     }
 
+    /// <summary>Checks what a base model needs whose files hold its weights in few bits.</summary>
+    /// <param name="recipe">The recipe.</param>
+    /// <param name="stage">The ZeRO stage.</param>
+    /// <param name="config">The model's configuration.</param>
+    /// <exception cref="InvalidDataException">They would be trained, sharded, or quantized again.</exception>
+    public static void CheckStored(Recipe recipe, int stage, ModelConfig config)
+    {
+        if (config.Stored is not { } stored)
+        {
+            return;
+        }
+
+        var quantized = $"The base model's weights are quantized ({stored.Name})";
+        if (recipe.Lora is null && recipe.Prefix is null)
+        {
+            throw new InvalidDataException(
+                $"{quantized}, but without an adapter all weights are trained. Add peft_config, or use the model that "
+                    + "this one was made from."
+            );
+        }
+
+        if (recipe.Training.FrozenType is not null)
+        {
+            throw new InvalidDataException(
+                $"{quantized}, so they cannot be quantized again. Remove {recipe.Training.FrozenKey}."
+            );
+        }
+
+        if (stage == 3)
+        {
+            throw new InvalidDataException(
+                $"{quantized}. ZeRO stage 3 shards the weights, but these must stay whole. Use stage 0, 1 or 2."
+            );
+        }
+    }
+
     /// <summary>Called for each unit when its weights have been read.</summary>
     public static void MoveToHostIfAsked(Layer unit, TrainingOptions training)
     {
@@ -61,6 +99,17 @@ internal static class FrozenBase
         if (training.FrozenType is not null)
         {
             Check(training.FrozenKey, model.QuantizableWeights);
+        }
+
+        if (
+            model.QuantizableWeights.FirstOrDefault(each => each is { Trainable: true, Quantized: not null }) is { } one
+        )
+        {
+            throw new InvalidDataException(
+                $"'{one.Name}' is trained because modules_to_save names it, but the base model's weights are quantized "
+                    + $"({model.Config.Stored?.Name}). Remove it from modules_to_save, or use a base model that is not "
+                    + "quantized."
+            );
         }
 
         if (training.OffloadEmbedding)

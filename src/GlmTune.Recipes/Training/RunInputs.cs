@@ -134,7 +134,7 @@ internal sealed record RunInputs(
     {
         RecipeChecks.CheckRanks(recipe, config, ranks);
         var plan = recipe.Plan(config.HiddenSize, ranks / recipe.Training.SequenceParallelSize);
-        FrozenBase.Check(plan.Recipe.Training, plan.Sharding.Stage, config);
+        FrozenBase.Check(plan.Recipe, plan.Sharding.Stage, config);
         return plan;
     }
 }

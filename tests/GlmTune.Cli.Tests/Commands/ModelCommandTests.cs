@@ -24,6 +24,23 @@ public sealed class ModelCommandTests
     }
 
     [Fact]
+    public async Task A_quantized_model_says_how_and_what_is_missing_of_it()
+    {
+        using var folder = new TemporaryFolder();
+        var nf4 = folder.At("nf4");
+        QuantizedFolder.WriteBitsAndBytes(Run.InRepository("models/glm-nano"), nf4);
+        var run = await Run.Of("model", "info", nf4);
+        Assert.Equal(0, run.Code);
+        Assert.Contains("quantized by bitsandbytes nf4, 4.13 bits a weight", run.Output);
+        Assert.Contains("weights: 3,150,144 parameters in", run.Output);
+        Assert.Equal(0, (await Run.Of("chat", nf4, "--prompt", "你好", "--device", "cpu")).Code);
+        var again = await Run.Of("chat", nf4, "--prompt", "你好", "--device", "cpu", "--quantization", "int8");
+        Assert.Equal(2, again.Code);
+        Assert.Contains("already quantized (bitsandbytes nf4), so they cannot be quantized to int8", again.Error);
+        Assert.Equal(0, (await Run.Of("export", "gguf", nf4, folder.At("nf4.gguf"))).Code);
+    }
+
+    [Fact]
     public async Task Info_of_an_adapter_counts_what_it_trains()
     {
         var info = await Info(GoldenData.Path("glm-tiny/adapter-lora"));

@@ -52,13 +52,13 @@ public sealed class UnreadableModelTests
                 }
             },
             {
-                "this model is quantised (bitsandbytes, 4 bits)",
+                "this model is quantised (bitsandbytes, 8 bits)",
                 copy =>
                     copy.Edit(
                         "config.json",
                         json =>
                             json["quantization_config"] = Parse(
-                                """{"quant_method": "bitsandbytes", "load_in_4bit": true}"""
+                                """{"quant_method": "bitsandbytes", "load_in_8bit": true}"""
                             )
                     )
             },
@@ -311,13 +311,13 @@ public sealed class UnreadableModelTests
             json =>
             {
                 json["model_type"] = "glm4v";
-                json["quantization_config"] = Parse("""{"quant_method": "fp8"}""");
+                json["quantization_config"] = Parse("""{"quant_method": "quark"}""");
                 json["vision_config"] = new JsonObject();
             }
         );
         var error = (await Run.Of("model", "info", copy.Path)).Error;
         Assert.Contains("glm4v", error, StringComparison.Ordinal);
-        Assert.Contains("quantised (fp8)", error, StringComparison.Ordinal);
+        Assert.Contains("quantised (quark)", error, StringComparison.Ordinal);
         Assert.Contains("vision_config", error, StringComparison.Ordinal);
     }
 

@@ -72,7 +72,7 @@ internal sealed class FrozenKernels(IKernelLauncher launcher, KernelFallbacks fa
 
     public Tensor? Project(Tensor x, FrozenMatrix weight, Tensor? bias)
     {
-        if (!FewRows(x) || fallbacks.Refuse(Guard("project_quantized", x, weight, bias)))
+        if (!FewRows(x) || !HasKernel(weight) || fallbacks.Refuse(Guard("project_quantized", x, weight, bias)))
         {
             return null;
         }
@@ -102,7 +102,7 @@ internal sealed class FrozenKernels(IKernelLauncher launcher, KernelFallbacks fa
 
     public Tensor? ProjectSwiGlu(Tensor x, FrozenMatrix weight)
     {
-        if (!FewRows(x) || fallbacks.Refuse(Guard("project_swiglu_quantized", x, weight)))
+        if (!FewRows(x) || !HasKernel(weight) || fallbacks.Refuse(Guard("project_swiglu_quantized", x, weight)))
         {
             return null;
         }
@@ -127,6 +127,8 @@ internal sealed class FrozenKernels(IKernelLauncher launcher, KernelFallbacks fa
         );
         return y;
     }
+
+    private static bool HasKernel(FrozenMatrix weight) => weight is Nf4Matrix or Int8Matrix or Fp8Matrix;
 
     private static long Elements(FrozenMatrix weight) => weight.Rows * weight.Columns;
 
