@@ -8,7 +8,8 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Prequantized;
 
 /// <summary>A weight in bitsandbytes' 4 bits: codes of the elements in row-major order, two in a byte; a table of
-/// sixteen levels; and the largest magnitude of each block, which may be quantized itself (double quantization).</summary>
+/// sixteen levels; and the largest magnitude of each block, which may be quantized itself (double
+/// quantization).</summary>
 /// <remarks>In the usual form (nf4, blocks of 64, double quantization) it becomes an <see cref="Nf4Matrix"/>, which is
 /// laid out in the same way; in any other a <see cref="LevelMatrix"/>. Codes and scales are those of the file in both.
 /// Source: the bitsandbytes library's quantization state.</remarks>

@@ -56,26 +56,27 @@ internal static class FrozenBase
             return;
         }
 
-        var quantized = $"The base model's weights are quantized ({stored.Name})";
         if (recipe.Lora is null && recipe.Prefix is null)
         {
             throw new InvalidDataException(
-                $"{quantized}, but without an adapter all weights are trained. Add peft_config, or use the model that "
-                    + "this one was made from."
+                $"The base model's weights are quantized ({stored.Name}), but without an adapter all weights are "
+                    + "trained. Add peft_config, or use the model that this one was made from."
             );
         }
 
         if (recipe.Training.FrozenType is not null)
         {
             throw new InvalidDataException(
-                $"{quantized}, so they cannot be quantized again. Remove {recipe.Training.FrozenKey}."
+                $"The base model's weights are quantized ({stored.Name}), so they cannot be quantized again. Remove "
+                    + $"{recipe.Training.FrozenKey}."
             );
         }
 
         if (stage == 3)
         {
             throw new InvalidDataException(
-                $"{quantized}. ZeRO stage 3 shards the weights, but these must stay whole. Use stage 0, 1 or 2."
+                $"The base model's weights are quantized ({stored.Name}). ZeRO stage 3 shards the weights, but these "
+                    + "must stay whole. Use stage 0, 1 or 2."
             );
         }
     }
