@@ -53,10 +53,7 @@ internal static class DataFolder
         }
 
         var check = new DataCheck(new Glm4Template(tokenizer, options.Template));
-        return (
-            present.Select(split => (split, check.Check(split.File, options.TrainRows.Parallelism, stop))),
-            missing
-        );
+        return (present.Select(split => (split, check.Check(split.File, options.TrainRows.Threads, stop))), missing);
     }
 
     /// <summary>Problems of the folder and its files, as far as they can be found without a tokenizer and length

@@ -5,21 +5,19 @@ namespace GlmTune.Data.Batching;
 /// of a step.</remarks>
 internal sealed class EpochPlan
 {
+    private readonly int[] order;
     private readonly int[] starts;
 
-    private EpochPlan(IReadOnlyList<int[]> microBatches)
-    {
-        MicroBatches = microBatches;
-        starts = new int[microBatches.Count + 1];
-        for (var i = 0; i < microBatches.Count; i++)
-        {
-            starts[i + 1] = starts[i] + microBatches[i].Length;
-        }
-    }
+    /// <param name="order">The examples of all micro-batches, in order.</param>
+    /// <param name="starts">Where each micro-batch starts in it, and where the last ends.</param>
+    private EpochPlan(int[] order, int[] starts) => (this.order, this.starts) = (order, starts);
 
-    /// <summary>The example indices of each micro-batch. Every example of the split is in exactly one, except those
+    /// <summary>Number of micro-batches.</summary>
+    public int MicroBatches => starts.Length - 1;
+
+    /// <summary>The example indices of a micro-batch. Every example of the split is in exactly one, except those
     /// dropped by <see cref="BatchOptions.DropLast"/>.</summary>
-    public IReadOnlyList<int[]> MicroBatches { get; }
+    public ReadOnlySpan<int> MicroBatch(int index) => order.AsSpan(starts[index]..starts[index + 1]);
 
     /// <summary>Plans an epoch.</summary>
     /// <param name="tokens">Token count of each example of the split.</param>
@@ -31,9 +29,7 @@ internal sealed class EpochPlan
         var order = options.Shuffle
             ? SeededOrder.Permutation(tokens.Count, options.Seed, epoch)
             : [.. Enumerable.Range(0, tokens.Count)];
-        return new EpochPlan(
-            options.PackedTokens is { } limit ? Pack(order, tokens, limit, options, epoch) : Chunks(order, options)
-        );
+        return options.PackedTokens is { } limit ? Pack(order, tokens, limit, options, epoch) : Chunks(order, options);
     }
 
     /// <summary>Number of examples that the epoch uses.</summary>
@@ -51,7 +47,7 @@ internal sealed class EpochPlan
     {
         // Rounding can leave a fraction times a count slightly below the integer it stands for.
         var at = Array.BinarySearch(starts, (int)Math.Floor(examples + 1e-6));
-        return starts[Math.Min(at >= 0 ? at : ~at - 1, MicroBatches.Count - 1)];
+        return starts[Math.Min(at >= 0 ? at : ~at - 1, MicroBatches - 1)];
     }
 
     /// <summary>The micro-batch that starts after the first <paramref name="examples"/> examples.</summary>
@@ -69,22 +65,26 @@ internal sealed class EpochPlan
             );
     }
 
-    private static List<int[]> Chunks(int[] order, BatchOptions options)
+    private static EpochPlan Chunks(int[] order, BatchOptions options)
     {
-        var chunks = order.Chunk(options.RowsPerMicroBatch).ToList();
-        if (options.DropLast && chunks[^1].Length < options.RowsPerMicroBatch)
+        var rows = options.RowsPerMicroBatch;
+        var count = options.DropLast ? order.Length / rows : (int)(((long)order.Length + rows - 1) / rows);
+        var starts = new int[count + 1];
+        for (var i = 1; i <= count; i++)
         {
-            chunks.RemoveAt(chunks.Count - 1);
+            starts[i] = (int)Math.Min((long)i * rows, order.Length);
         }
 
-        return chunks;
+        return new EpochPlan(order, starts);
     }
 
-    private static List<int[]> Pack(int[] order, IReadOnlyList<int> tokens, int limit, BatchOptions options, int epoch)
+    // The order of each window is replaced by that of its packed rows.
+    private static EpochPlan Pack(int[] order, IReadOnlyList<int> tokens, int limit, BatchOptions options, int epoch)
     {
-        var rows = new List<int[]>();
-        foreach (var (number, window) in order.Chunk(options.PackingWindow).Index())
+        List<int> starts = [0];
+        for (var (number, at) = (0, 0); at < order.Length; number++)
         {
+            var window = order.AsSpan(at, Math.Min(options.PackingWindow, order.Length - at)).ToArray();
             var grouped = Packer.Group(window.Select(index => (index, tokens[index])), limit);
 
             // The packer opens rows in order of decreasing length; shuffle them so that steps do not go from long
@@ -92,9 +92,14 @@ internal sealed class EpochPlan
             var shuffled = options.Shuffle
                 ? SeededOrder.Permutation(grouped.Count, options.Seed, ((long)(number + 1) << 32) | (uint)epoch)
                 : [.. Enumerable.Range(0, grouped.Count)];
-            rows.AddRange(shuffled.Select(row => grouped[row].ToArray()));
+            foreach (var row in shuffled)
+            {
+                grouped[row].CopyTo(order, at);
+                at += grouped[row].Count;
+                starts.Add(at);
+            }
         }
 
-        return rows;
+        return new EpochPlan(order, [.. starts]);
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using GlmTune.Data.Templates;
 
 namespace GlmTune.Data.Batching;
@@ -10,12 +11,12 @@ namespace GlmTune.Data.Batching;
 /// current one is used. Not thread-safe; <see cref="Cursor"/> may be set at any time.</remarks>
 internal sealed class TrainingBatches
 {
-    private readonly IReadOnlyList<TokenizedExample> examples;
+    private readonly ExampleList examples;
     private readonly BatchOptions options;
     private readonly int paddingId;
     private readonly int rank;
     private readonly int worldSize;
-    private readonly int[] tokens;
+    private readonly IReadOnlyList<int> tokens;
     private readonly Lock planning = new();
     private EpochPlan plan;
     private int plannedEpoch;
@@ -49,13 +50,13 @@ internal sealed class TrainingBatches
         ArgumentOutOfRangeException.ThrowIfNegative(rank);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(rank, worldSize);
         (this.examples, this.options, this.paddingId, this.rank, this.worldSize) = (
-            examples,
+            ExampleList.Of(examples),
             options,
             paddingId,
             rank,
             worldSize
         );
-        tokens = [.. examples.Select(example => example.TokenIds.Length)];
+        tokens = this.examples.Tokens;
         plan = EpochPlan.Create(tokens, options, epoch: 0);
         if (plan.Examples == 0)
         {
@@ -124,10 +125,10 @@ internal sealed class TrainingBatches
             var limit = options.PackedTokens ?? throw new InvalidOperationException("Rows are padded, not packed.");
             var current = PlanOf(Cursor.Epoch);
             return new PackingReport(
-                tokens.Length,
-                current.MicroBatches.Count,
+                tokens.Count,
+                current.MicroBatches,
                 limit,
-                tokens.Sum(count => (double)count) / ((double)current.MicroBatches.Count * limit)
+                tokens.Sum(count => (double)count) / ((double)current.MicroBatches * limit)
             );
         }
     }
@@ -135,7 +136,7 @@ internal sealed class TrainingBatches
     private int MicroBatchesPerStep => worldSize * options.AccumulationSteps;
 
     /// <summary>Number of steps per epoch; the last may be smaller.</summary>
-    public int StepsIn(int epoch) => (PlanOf(epoch).MicroBatches.Count + MicroBatchesPerStep - 1) / MicroBatchesPerStep;
+    public int StepsIn(int epoch) => (PlanOf(epoch).MicroBatches + MicroBatchesPerStep - 1) / MicroBatchesPerStep;
 
     /// <summary>Number of steps in a number of epochs, which may end within an epoch; at least 1.</summary>
     public int StepsFor(double epochs)
@@ -157,7 +158,7 @@ internal sealed class TrainingBatches
         var (whole, steps) = ((int)epochs, 0);
         for (var epoch = Cursor.Epoch; epoch < epochs; epoch++)
         {
-            var end = PlanOf(epoch).MicroBatches.Count;
+            var end = PlanOf(epoch).MicroBatches;
             end = epoch < whole ? end : Math.Min(end, LastSteps(epochs) * MicroBatchesPerStep);
             var first = epoch == Cursor.Epoch ? PlanOf(epoch).MicroBatchAt(Cursor.Examples) : 0;
             steps += Math.Max(0, end - first + MicroBatchesPerStep - 1) / MicroBatchesPerStep;
@@ -187,7 +188,7 @@ internal sealed class TrainingBatches
     {
         List<int> chosen = [];
         var room = options.PackedTokens ?? int.MaxValue;
-        foreach (var index in Enumerable.Range(0, tokens.Length).OrderByDescending(index => tokens[index]))
+        foreach (var index in Enumerable.Range(0, tokens.Count).OrderByDescending(index => tokens[index]))
         {
             if (options.PackedTokens is null && chosen.Count == options.RowsPerMicroBatch)
             {
@@ -201,7 +202,7 @@ internal sealed class TrainingBatches
             }
         }
 
-        var longest = Build([.. chosen]);
+        var longest = Build(CollectionsMarshal.AsSpan(chosen));
         MicroBatch[] mine = options.AccumulationSteps > 1 ? [longest, longest] : [longest];
         return new StepBatches(
             mine,
@@ -216,11 +217,11 @@ internal sealed class TrainingBatches
     {
         var epochPlan = PlanOf(cursor.Epoch);
         var first = epochPlan.MicroBatchAt(cursor.Examples);
-        var end = Math.Min(first + MicroBatchesPerStep, epochPlan.MicroBatches.Count);
+        var end = Math.Min(first + MicroBatchesPerStep, epochPlan.MicroBatches);
         var mine = new List<MicroBatch>();
         for (var i = first + rank; i < end; i += worldSize)
         {
-            mine.Add(Build(epochPlan.MicroBatches[i]));
+            mine.Add(Build(epochPlan.MicroBatch(i)));
         }
 
         // Every rank runs as many as rank 0, which has the most.
@@ -234,8 +235,11 @@ internal sealed class TrainingBatches
         var (supervised, all) = (0, 0);
         for (var i = first; i < end; i++)
         {
-            supervised += epochPlan.MicroBatches[i].Sum(index => examples[index].SupervisedTokens);
-            all += epochPlan.MicroBatches[i].Sum(index => tokens[index]);
+            foreach (var index in epochPlan.MicroBatch(i))
+            {
+                supervised += examples.SupervisedTokensOf(index);
+                all += tokens[index];
+            }
         }
 
         return new StepBatches(
@@ -250,8 +254,11 @@ internal sealed class TrainingBatches
         };
     }
 
-    private MicroBatch Build(int[] indices) =>
-        MicroBatch.Of(Array.ConvertAll(indices, index => examples[index]), indices);
+    private MicroBatch Build(ReadOnlySpan<int> span)
+    {
+        var indices = span.ToArray();
+        return MicroBatch.Of(Array.ConvertAll(indices, index => examples[index]), indices);
+    }
 
     private EpochPlan PlanOf(int epoch)
     {

@@ -45,12 +45,6 @@ public static class ConversationFile
 
         return parallelism == 1
             ? entries.Select(One)
-            : entries
-                .AsParallel()
-                .AsOrdered()
-                .WithCancellation(stop)
-                .WithDegreeOfParallelism(Math.Min(parallelism, 512))
-                .WithMergeOptions(ParallelMergeOptions.NotBuffered)
-                .Select(One);
+            : OrderedWork.Map(entries, parallelism, entry => entry.Text.Length, One, stop);
     }
 }

@@ -24,6 +24,10 @@ public sealed record DataProblem(string File, RowPlace Place, int? Message, stri
     /// <summary>One exception for all problems; a problem that many rows share takes one line.</summary>
     public static InvalidDataException Exception(IReadOnlyCollection<DataProblem> problems, int shown = Shown) =>
         new(string.Join(Environment.NewLine, FoldedProblems.Lines(problems, shown)));
+
+    /// <summary>One exception for problems that were folded as they came.</summary>
+    internal static InvalidDataException Exception(FoldedProblems problems) =>
+        new(string.Join(Environment.NewLine, problems.Lines()));
 }
 
 /// <summary>Problems that differ only in a number.</summary>

@@ -1,18 +1,33 @@
 namespace GlmTune.Data.Conversations;
 
 /// <summary>Notes about a file as a whole, each shown once with the number of rows.</summary>
-internal static class RowNotes
+internal sealed class RowNotes
 {
+    private readonly Dictionary<string, int> keys = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, int> notes = new(StringComparer.Ordinal);
+
+    /// <summary>The notes about some rows of a file.</summary>
     public static IReadOnlyList<string> Of(string file, IEnumerable<ConversationRow?> rows)
     {
-        var keys = new Dictionary<string, int>(StringComparer.Ordinal);
-        var notes = new Dictionary<string, int>(StringComparer.Ordinal);
+        var notes = new RowNotes();
         foreach (var row in rows.OfType<ConversationRow>())
         {
-            Count(keys, row.IgnoredKeys);
-            Count(notes, row.Notes);
+            notes.Add(row);
         }
 
+        return notes.Lines(file);
+    }
+
+    /// <summary>Counts what a row has to note.</summary>
+    public void Add(ConversationRow row)
+    {
+        Count(keys, row.IgnoredKeys);
+        Count(notes, row.Notes);
+    }
+
+    /// <summary>The notes, each with the number of rows.</summary>
+    public IReadOnlyList<string> Lines(string file)
+    {
         var result = notes.Select(note => $"{Path.GetFileName(file)}: {note.Key}, in {Rows(note.Value)}.").ToList();
         if (keys.Count > 0)
         {

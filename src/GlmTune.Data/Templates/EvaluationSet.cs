@@ -36,7 +36,8 @@ internal sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
         CancellationToken stop = default
     )
     {
-        var rows = RowSource.Read(
+        var (examples, tooLong) = (new List<EvaluationExample>(), 0);
+        var report = RowSource.Read<Answers>(
             path,
             options ?? new ExampleOptions(),
             conversation =>
@@ -44,20 +45,22 @@ internal sealed class EvaluationSet : IReadOnlyList<EvaluationExample>
                 var answers = template.CountAnswers(conversation);
                 return answers > 0
                     ? (new Answers(answers, template.RenderEvaluation(conversation)), null)
-                    : ((Answers?)null, NothingToEvaluate);
+                    : (null, NothingToEvaluate);
+            },
+            (line, answers) =>
+            {
+                examples.AddRange(answers.Examples.Select(example => example with { Line = line }));
+                tooLong += answers.Count - answers.Examples.Count;
             },
             advice: null,
             stop
         );
-        var examples = rows
-            .Results.SelectMany(result => result.Value.Examples.Select(example => example with { Line = result.Line }))
-            .ToList();
         return new EvaluationSet(
-            rows.Report with
+            report with
             {
                 Cut = examples.Count(example => example.IsCut),
                 LostTheirEnd = examples.Count(example => example.IsCut),
-                PromptTooLong = rows.Results.Sum(result => result.Value.Count - result.Value.Examples.Count),
+                PromptTooLong = tooLong,
             },
             examples
         );

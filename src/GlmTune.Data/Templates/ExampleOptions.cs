@@ -8,8 +8,11 @@ public sealed record ExampleOptions
     /// <summary>What to do with rows that have a problem, including rows without supervised tokens.</summary>
     public BadRows BadRows { get; init; } = BadRows.Error;
 
-    /// <summary>Number of rows processed concurrently (<c>num_proc</c>); the result does not depend on it.</summary>
-    public int Parallelism { get; init; } = 1;
+    /// <summary>Number of rows processed concurrently (<c>num_proc</c>); null: as many as the process has processors.
+    /// The result does not depend on it.</summary>
+    public int? Parallelism { get; init; }
+
+    internal int Threads => Parallelism ?? Environment.ProcessorCount;
 
     /// <summary>Number of rows to use, from the first; null: all.</summary>
     public int? MaxRows { get; init; }

@@ -9,69 +9,81 @@ internal static class RowSource
 {
     private const int AdviceShown = 5;
 
+    /// <summary>Reads a file from beginning to end. Only a few rows are in memory at a time.</summary>
     /// <param name="path">Path of the data file.</param>
     /// <param name="options">Policy, number of threads, number of rows.</param>
-    /// <param name="render">Returns a result, or the row's problem.</param>
+    /// <param name="render">Returns a result, or the row's problem; called on several threads.</param>
+    /// <param name="take">Takes the line and the result of each row that has one, in order.</param>
     /// <param name="advice">Finds oddities in rows that are used; null if they are reported elsewhere.</param>
     /// <param name="stop">Cancels reading.</param>
-    /// <exception cref="InvalidDataException">Rows have problems and the policy is [BadRows.Error], or no row is
-    /// left.</exception>
-    public static (SetReport Report, List<(int Line, T Value)> Results) Read<T>(
+    /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no
+    /// row is left.</exception>
+    public static SetReport Read<T>(
         string path,
         ExampleOptions options,
         Func<Conversation, (T? Value, RowProblem? Problem)> render,
+        Action<int, T> take,
         RowAdvice? advice,
         CancellationToken stop
     )
         where T : class
     {
-        var rows = ConversationFile
-            .Map(path, options.Parallelism, row => Render(row, path, render, advice), options.MaxRows, stop)
-            .ToList();
-        var results = new List<(int, T)>();
-        var problems = new List<DataProblem>();
-        var skipped = 0;
-        foreach (var row in rows)
+        var (problems, odd, rowNotes) = (new FoldedProblems(), new FoldedProblems(AdviceShown), new RowNotes());
+        var (count, taken) = (0, 0);
+        foreach (
+            var row in ConversationFile.Map(
+                path,
+                options.Threads,
+                row => Render(row, path, render, advice),
+                options.MaxRows,
+                stop
+            )
+        )
         {
-            problems.AddRange(row.Problems);
+            count++;
+            rowNotes.Add(row.Source);
+            foreach (var problem in row.Problems)
+            {
+                problems.Add(problem);
+            }
+
+            foreach (var finding in row.Advice)
+            {
+                odd.Add(finding.Problem);
+            }
+
             if (row.Value is { } value)
             {
-                results.Add((row.Source.Line, value));
-            }
-            else
-            {
-                skipped++;
+                taken++;
+                take(row.Source.Line, value);
             }
         }
 
-        if (problems.Count > 0 && (options.BadRows == BadRows.Error || results.Count == 0))
+        if (problems.Count > 0 && (options.BadRows == BadRows.Error || taken == 0))
         {
             throw DataProblem.Exception(problems);
         }
 
-        if (results.Count == 0)
+        if (taken == 0)
         {
             throw new InvalidDataException($"{path}: the file has no rows.");
         }
 
-        List<string> notes = advice is null ? [] : [.. RowNotes.Of(path, rows.Select(row => row.Source))];
-        var odd = rows.SelectMany(row => row.Advice).Select(finding => finding.Problem).ToList();
+        List<string> notes = advice is null ? [] : [.. rowNotes.Lines(path)];
         if (odd.Count > 0)
         {
-            notes.AddRange(FoldedProblems.Lines(odd, AdviceShown));
+            notes.AddRange(odd.Lines());
             notes.Add($"{path}: `glmtune data check` lists them all.");
         }
 
-        return (
-            new SetReport
-            {
-                Rows = rows.Count,
-                Skipped = skipped,
-                Problems = problems,
-                Notes = notes,
-            },
-            results
-        );
+        return new SetReport
+        {
+            Rows = count,
+            Skipped = count - taken,
+            Problems = problems.Count,
+            FirstProblem = problems.First,
+            Notes = notes,
+        };
     }
 
     private static RenderedRow<T> Render<T>(

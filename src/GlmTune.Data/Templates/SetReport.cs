@@ -23,6 +23,15 @@ internal sealed record SetReport
     /// <summary>Notes for the user about the file as a whole, and about oddities in rows that are used.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 
-    /// <summary>Problems of the skipped rows.</summary>
-    public IReadOnlyList<DataProblem> Problems { get; init; } = [];
+    /// <summary>Number of problems of the skipped rows.</summary>
+    public int Problems { get; init; }
+
+    /// <summary>The first of them; null if there is none.</summary>
+    public DataProblem? FirstProblem { get; init; }
+
+    /// <summary>A note for the user about skipped rows; null if there are none.</summary>
+    public string? SkippedNote(string path) =>
+        Skipped == 0
+            ? null
+            : $"{path}: {Skipped} of {Rows} rows were skipped: {FirstProblem}{(Problems > 1 ? ", …" : "")}";
 }

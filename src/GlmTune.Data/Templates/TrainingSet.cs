@@ -1,27 +1,47 @@
-using System.Collections;
 using GlmTune.Data.Checking;
 using GlmTune.Data.Conversations;
+using GlmTune.Data.Preprocessing;
 
 namespace GlmTune.Data.Templates;
 
 /// <summary>All training examples of one split, in the order of the file.</summary>
-internal sealed class TrainingSet : IReadOnlyList<TokenizedExample>
+/// <remarks>They are bytes, in memory or in a file of the cache; each becomes an object when it is asked for.
+/// Thread-safe.</remarks>
+internal sealed class TrainingSet : ExampleList
 {
-    private readonly List<TokenizedExample> examples;
+    private readonly ExampleList examples;
+    private string? fingerprint;
 
-    private TrainingSet(SetReport report, List<TokenizedExample> examples) =>
-        (Report, this.examples) = (report, examples);
+    private TrainingSet(SetReport report, ExampleList examples, string? fingerprint) =>
+        (Report, this.examples, this.fingerprint) = (report, examples, fingerprint);
 
     /// <summary>What happened to the rows of the file.</summary>
     public SetReport Report { get; }
 
-    /// <inheritdoc/>
-    public int Count => examples.Count;
+    /// <summary>Identifies the rows as used in training.</summary>
+    public string Fingerprint => fingerprint ??= ExampleFingerprint.Of(examples);
+
+    /// <summary>Whether the rows are in a file of the cache.</summary>
+    public bool IsCached => examples is ExampleFile;
 
     /// <inheritdoc/>
-    public TokenizedExample this[int index] => examples[index];
+    public override int Count => examples.Count;
 
-    /// <summary>Reads and tokenizes a data file.</summary>
+    /// <inheritdoc/>
+    public override TokenizedExample this[int index] => examples[index];
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<int> Tokens => examples.Tokens;
+
+    /// <inheritdoc/>
+    public override int SupervisedTokensOf(int index) => examples.SupervisedTokensOf(index);
+
+    /// <summary>Reads and tokenizes a data file, or finds its tokenized rows in a cache.</summary>
+    /// <param name="path">The data file.</param>
+    /// <param name="template">The template with its tokenizer.</param>
+    /// <param name="options">Which rows are used.</param>
+    /// <param name="cache">Where tokenized rows are kept; null: in memory.</param>
+    /// <param name="stop">Cancels reading.</param>
     /// <remarks>A row without supervised tokens, because it has no answer or truncation removed it, counts as a row
     /// with a problem.</remarks>
     /// <exception cref="InvalidDataException">Rows have problems and the policy is <see cref="BadRows.Error"/>, or no
@@ -30,35 +50,53 @@ internal sealed class TrainingSet : IReadOnlyList<TokenizedExample>
         string path,
         Glm4Template template,
         ExampleOptions? options = null,
+        RowCache? cache = null,
         CancellationToken stop = default
     )
     {
-        var rows = RowSource.Read(
+        options ??= new ExampleOptions();
+        if (
+            cache?.Get(path, template, options, take => Tokenize(path, template, options, take, stop), stop) is { } kept
+        )
+        {
+            return new TrainingSet(kept.Report, kept.Examples, kept.Fingerprint);
+        }
+
+        var examples = new MemoryExamples();
+        return new TrainingSet(Tokenize(path, template, options, examples.Add, stop), examples, fingerprint: null);
+    }
+
+    private static SetReport Tokenize(
+        string path,
+        Glm4Template template,
+        ExampleOptions options,
+        Action<TokenizedExample> take,
+        CancellationToken stop
+    )
+    {
+        var (cut, lostTheirEnd) = (0, 0);
+        var report = RowSource.Read<IReadOnlyList<TokenizedExample>>(
             path,
-            options ?? new ExampleOptions(),
+            options,
             conversation => Render(template, conversation),
+            (line, sequences) =>
+            {
+                foreach (var example in sequences)
+                {
+                    cut += example.IsCut ? 1 : 0;
+                    lostTheirEnd += example.LostItsEnd ? 1 : 0;
+                    // Of a row with several sequences, truncation may leave nothing to learn in some.
+                    if (example.SupervisedTokens > 0)
+                    {
+                        take(example with { Line = line });
+                    }
+                }
+            },
             new RowAdvice(template),
             stop
         );
-        var rendered = rows
-            .Results.SelectMany(result => result.Value.Select(example => example with { Line = result.Line }))
-            .ToList();
-        // Of a row with several sequences, those that truncation leaves nothing to learn in.
-        var examples = rendered.FindAll(example => example.SupervisedTokens > 0);
-        return new TrainingSet(
-            rows.Report with
-            {
-                Cut = rendered.Count(example => example.IsCut),
-                LostTheirEnd = rendered.Count(example => example.LostItsEnd),
-            },
-            examples
-        );
+        return report with { Cut = cut, LostTheirEnd = lostTheirEnd };
     }
-
-    /// <inheritdoc/>
-    public IEnumerator<TokenizedExample> GetEnumerator() => examples.GetEnumerator();
-
-    IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 
     private static (IReadOnlyList<TokenizedExample>?, RowProblem?) Render(
         Glm4Template template,

@@ -25,6 +25,10 @@ public sealed record DataOptions
     /// <summary>How the test file is turned into examples.</summary>
     public ExampleOptions TestRows { get; init; } = new();
 
+    /// <summary>Whether the tokenized rows of large files are kept in the user's cache folder, so that the next run
+    /// need not tokenize them.</summary>
+    public bool RowCache { get; init; } = true;
+
     /// <summary>The chat template with its length limits, and what is supervised.</summary>
     public TemplateOptions Template { get; init; } = new();
 }

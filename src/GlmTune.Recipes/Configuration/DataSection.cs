@@ -12,7 +12,7 @@ internal static class DataSection
     public static DataOptions Read(Section root)
     {
         var files = root.Child("data_config");
-        var parallelism = files.Int("num_proc", 1, least: 1, most: 1024);
+        var parallelism = files.IntOrNull("num_proc", least: 1, most: 1024);
         var badRows = files.Choice("bad_rows", BadRows.Error, ("error", BadRows.Error), ("skip", BadRows.Skip));
         ExampleOptions Rows(string limit) =>
             new()
@@ -31,6 +31,7 @@ internal static class DataSection
             TrainRows = Rows("max_train_samples"),
             ValidationRows = Rows("max_eval_samples"),
             TestRows = Rows("max_predict_samples"),
+            RowCache = files.Flag("row_cache", true),
             Template = new TemplateOptions
             {
                 Preset = files.Choice(

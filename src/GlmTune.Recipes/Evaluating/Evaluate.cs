@@ -1,4 +1,5 @@
 using GlmTune.Collectives;
+using GlmTune.Data.Preprocessing;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Evaluation;
@@ -111,6 +112,7 @@ public static class Evaluate
                 MaxRows = options.Limit ?? split.Rows.MaxRows,
             },
             answers: true,
+            recipe.Data.RowCache ? RowCache.OfUser : null,
             stop
         );
 

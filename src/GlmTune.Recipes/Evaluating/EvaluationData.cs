@@ -1,3 +1,4 @@
+using GlmTune.Data.Preprocessing;
 using GlmTune.Data.Templates;
 
 namespace GlmTune.Recipes.Evaluating;
@@ -14,10 +15,9 @@ internal sealed record EvaluationData(string File, TrainingSet Rows, EvaluationS
     {
         get
         {
-            if (Rows.Report.Skipped > 0)
+            if (Rows.Report.SkippedNote(File) is { } skipped)
             {
-                yield return $"{File}: {Rows.Report.Skipped} of {Rows.Report.Rows} rows were skipped: "
-                    + $"{Rows.Report.Problems[0]}{(Rows.Report.Problems.Count > 1 ? ", …" : "")}";
+                yield return skipped;
             }
 
             foreach (var note in Rows.Report.Notes)
@@ -50,6 +50,7 @@ internal sealed record EvaluationData(string File, TrainingSet Rows, EvaluationS
     /// <param name="template">The chat template.</param>
     /// <param name="rows">Which rows to use, and what to do with invalid ones.</param>
     /// <param name="answers">Whether answers are generated, in addition to the loss.</param>
+    /// <param name="cache">Where tokenized rows are kept; null: in memory.</param>
     /// <param name="stop">Cancels reading.</param>
     /// <exception cref="InvalidDataException">Rows have problems, or answers are requested and every prompt is too
     /// long.</exception>
@@ -58,12 +59,13 @@ internal sealed record EvaluationData(string File, TrainingSet Rows, EvaluationS
         Glm4Template template,
         ExampleOptions rows,
         bool answers,
+        RowCache? cache = null,
         CancellationToken stop = default
     )
     {
         var data = new EvaluationData(
             file,
-            TrainingSet.Read(file, template, rows, stop),
+            TrainingSet.Read(file, template, rows, cache, stop),
             answers ? EvaluationSet.Read(file, template, rows, stop) : null
         );
         return data.Answers is not { Count: 0 }

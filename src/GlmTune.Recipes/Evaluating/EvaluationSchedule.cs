@@ -1,4 +1,5 @@
 using GlmTune.Checkpoints;
+using GlmTune.Data.Preprocessing;
 using GlmTune.Data.Templates;
 using GlmTune.Evaluation;
 using GlmTune.Files;
@@ -55,7 +56,14 @@ internal sealed class EvaluationSchedule
                     new RankedEvaluation(
                         recipe,
                         template.Tokenizer,
-                        EvaluationData.Read(path, template, rows, recipe.Training.PredictWithGenerate, stop),
+                        EvaluationData.Read(
+                            path,
+                            template,
+                            rows,
+                            recipe.Training.PredictWithGenerate,
+                            recipe.Data.RowCache ? RowCache.OfUser : null,
+                            stop
+                        ),
                         generation,
                         ranks
                     )

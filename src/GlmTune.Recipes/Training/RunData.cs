@@ -1,5 +1,4 @@
-using System.Runtime.InteropServices;
-using System.Security.Cryptography;
+using GlmTune.Data.Preprocessing;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 
@@ -11,17 +10,15 @@ namespace GlmTune.Recipes.Training;
 /// <param name="Notes">Notes about the rows, for the user.</param>
 internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IReadOnlyList<string> Notes)
 {
-    private string? fingerprint;
-
     /// <summary>The model's tokenizer.</summary>
     public Tokenizer Tokenizer => Template.Tokenizer;
 
     /// <summary>Length of the longest row, in tokens.</summary>
-    public int Longest => Examples.Max(example => example.TokenIds.Length);
+    public int Longest => Examples.Tokens.Max();
 
     /// <summary>Fingerprint of the rows as used in training: their number, and a hash of their tokens and supervised
     /// ranges, in order.</summary>
-    public string Fingerprint => fingerprint ??= MakeFingerprint();
+    public string Fingerprint => Examples.Fingerprint;
 
     /// <summary>Reads the training rows.</summary>
     /// <exception cref="InvalidDataException">The rows are missing or damaged.</exception>
@@ -34,7 +31,8 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
     )
     {
         var path = Path.Combine(dataFolder, recipe.Data.TrainFile);
-        var set = TrainingSet.Read(path, template, recipe.Data.TrainRows, stop);
+        var cache = recipe.Data.RowCache ? RowCache.OfUser : null;
+        var set = TrainingSet.Read(path, template, recipe.Data.TrainRows, cache, stop);
         return new RunData(
             template,
             set,
@@ -44,6 +42,7 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
                     ? ["'data_config.supervise_reasoning' has no effect: this model does not think before it answers."]
                     : Array.Empty<string>(),
                 .. NotesOf(path, set, template),
+                .. cache?.Note is { } kept ? [kept] : Array.Empty<string>(),
             ]
         );
     }
@@ -60,29 +59,11 @@ internal sealed record RunData(Glm4Template Template, TrainingSet Examples, IRea
                     .Take(recipe.Prefix?.VirtualTokens ?? 0),
             ];
 
-    private string MakeFingerprint()
-    {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (var example in Examples)
-        {
-            ReadOnlySpan<int> ids = example.TokenIds;
-            hash.AppendData(MemoryMarshal.AsBytes([ids.Length, example.Supervised.Count]));
-            hash.AppendData(MemoryMarshal.AsBytes(ids));
-            foreach (var (start, end) in example.Supervised)
-            {
-                hash.AppendData(MemoryMarshal.AsBytes([start, end]));
-            }
-        }
-
-        return $"{Examples.Count}:{Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16))}";
-    }
-
     private static IEnumerable<string> NotesOf(string path, TrainingSet set, Glm4Template template)
     {
-        if (set.Report.Skipped > 0)
+        if (set.Report.SkippedNote(path) is { } skipped)
         {
-            yield return $"{path}: {set.Report.Skipped} of {set.Report.Rows} rows were skipped: "
-                + $"{set.Report.Problems[0]}{(set.Report.Problems.Count > 1 ? ", …" : "")}";
+            yield return skipped;
         }
 
         foreach (var note in set.Report.Notes)

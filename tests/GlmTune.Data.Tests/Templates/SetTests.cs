@@ -56,7 +56,7 @@ public class SetTests
         );
         Assert.Equal([1, 2, 7], set.Select(example => example.Line));
         Assert.Equal((6, 3, 1, 1), (set.Report.Rows, set.Report.Skipped, set.Report.Cut, set.Report.LostTheirEnd));
-        Assert.Equal([3, 5, 6], set.Report.Problems.Select(problem => problem.Line));
+        Assert.Equal((3, 3), (set.Report.Problems, set.Report.FirstProblem!.Line));
     }
 
     [Fact]
@@ -102,7 +102,7 @@ public class SetTests
                 Write(folder),
                 Short,
                 new ExampleOptions { Parallelism = parallelism },
-                new CancellationToken(canceled: true)
+                stop: new CancellationToken(canceled: true)
             )
         );
     }
