@@ -123,6 +123,7 @@ internal static class CommandLine
             GenerateCommand.Create(screen),
             ServeCommand.Create(screen),
             BoardCommand.Create(screen),
+            StudioCommand.Create(screen),
             StressCommand.Create(screen),
             TokenizeCommand.Create(screen),
             DataCommand.Create(screen),
@@ -141,6 +142,7 @@ internal static class CommandLine
             DoctorCommand.Create(screen),
             SetupCommand.Create(screen),
             CompletionCommand.Create(screen),
+            JobCommand.Create(screen),
         };
         foreach (var option in root.Options)
         {

@@ -68,6 +68,11 @@ internal sealed class StopSignals : IDisposable
     /// <summary>From now on, signals only request cancellation, and the command stops by itself.</summary>
     public void Enable()
     {
+        if (enabled)
+        {
+            return;
+        }
+
         enabled = true;
         listening.AddRange(
             Others.Where(other => !IgnoredSignals.Contain(other.Number)).Select(other => Listen(other.Signal))

@@ -52,6 +52,50 @@ internal static class Disk
         }
     }
 
+    /// <summary>Creates a folder that only the user may enter, if it is missing. On Windows it inherits its
+    /// permissions.</summary>
+    /// <exception cref="IOException">It cannot be created.</exception>
+    public static void CreatePrivateFolder(string path)
+    {
+        CreateFolder(Storage.ParentOf(path));
+        Run(
+            DiskOperation.CreateFolder,
+            path,
+            () =>
+                _ = OperatingSystem.IsWindows()
+                    ? Directory.CreateDirectory(path)
+                    : Directory.CreateDirectory(
+                        path,
+                        UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
+                    )
+        );
+    }
+
+    /// <summary>Writes a file that only the user may read; one of that name is replaced. On Windows it inherits its
+    /// permissions.</summary>
+    /// <exception cref="IOException">It cannot be written.</exception>
+    public static void WritePrivateFile(string path, byte[] bytes)
+    {
+        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows())
+        {
+            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        }
+
+        var aside = AtomicFile.AsideOf(path);
+        Run(
+            DiskOperation.Write,
+            aside,
+            () =>
+            {
+                using var file = new FileStream(aside, options);
+                file.Write(bytes);
+                file.Flush(flushToDisk: true);
+            }
+        );
+        AtomicFile.Publish(aside, path);
+    }
+
     /// <summary>The files in a folder, in ordinal order.</summary>
     public static string[] Files(string folder, string pattern = "*", bool recurse = false)
     {

@@ -62,7 +62,7 @@ internal sealed class DeepSpeedFile
     internal static DeepSpeedFile? Find(Section arguments, string folder, Problems problems)
     {
         const string key = "deepspeed";
-        if (arguments.Node(key) is not { } node)
+        if (arguments.Node(key, kind: KeyKind.Path) is not { } node)
         {
             return null;
         }

@@ -40,6 +40,13 @@ public static class RecipeFile
         return recipe!;
     }
 
+    /// <summary>Reads a text and collects its problems, as for a file.</summary>
+    internal static (Recipe? Recipe, Problems Problems) TryReadText(string text, string path)
+    {
+        using var reader = new StringReader(text);
+        return TryRead(reader, path, null);
+    }
+
     /// <summary>Reads a recipe and collects its problems. Invalid values are replaced by defaults; the result is null
     /// if the file is not a YAML mapping.</summary>
     /// <exception cref="FileNotFoundException">The file does not exist.</exception>
@@ -136,7 +143,8 @@ public static class RecipeFile
         return other is null ? [] : AdapterKeys(other).Select(key => (key, $"of peft_type {other}"));
     }
 
-    private static List<RecipeKey> AdapterKeys(string type)
+    /// <summary>The keys of <c>peft_config</c> that one <c>peft_type</c> has.</summary>
+    internal static IReadOnlyList<RecipeKey> AdapterKeys(string type)
     {
         var reading = new ConfigReading();
         var section = new Section(new ConfigMap(new SourceLine("", 0)), "peft_config", reading);
@@ -151,8 +159,14 @@ public static class RecipeFile
         return
         [
             .. reading.Keys,
-            new("peft_config.peft_type", "null", RecipeKeyEffect.Honoured),
-            new("peft_config.task_type", "CAUSAL_LM", RecipeKeyEffect.Honoured),
+            new("peft_config.peft_type", "null", RecipeKeyEffect.Honoured)
+            {
+                Shape = new KeyShape(KeyKind.Choice) { Words = [AdapterSection.Lora, AdapterSection.Prefix] },
+            },
+            new("peft_config.task_type", "CAUSAL_LM", RecipeKeyEffect.Honoured)
+            {
+                Shape = new KeyShape(KeyKind.Choice) { Words = ["CAUSAL_LM"] },
+            },
             .. AdapterKeys(AdapterSection.Lora).UnionBy(AdapterKeys(AdapterSection.Prefix), key => key.Path),
         ];
     }

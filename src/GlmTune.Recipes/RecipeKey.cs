@@ -1,3 +1,5 @@
+using GlmTune.Recipes.Configuration;
+
 namespace GlmTune.Recipes;
 
 /// <summary>A known key of a recipe or a DeepSpeed file.</summary>
@@ -7,6 +9,12 @@ namespace GlmTune.Recipes;
 /// <param name="Effect">The effect of setting it.</param>
 public sealed record RecipeKey(string Path, string Default, RecipeKeyEffect Effect)
 {
+    /// <summary>Whether it is only another name of a key.</summary>
+    internal bool IsOlderName { get; init; }
+
+    /// <summary>The values that it takes.</summary>
+    internal KeyShape Shape { get; init; } = KeyShape.Other;
+
     /// <summary>The last part of <see cref="Path"/>.</summary>
     public string Name => Path[(Path.LastIndexOf('.') + 1)..];
 }

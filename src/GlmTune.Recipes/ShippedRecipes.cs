@@ -31,6 +31,17 @@ internal static partial class ShippedRecipes
             .OrderBy(recipe => recipe.Name, StringComparer.Ordinal),
     ];
 
+    /// <summary>The DeepSpeed files beside them, by file name.</summary>
+    public static IReadOnlyList<(string Name, string Text)> DeepSpeedFiles { get; } =
+    [
+        .. typeof(ShippedRecipes)
+            .Assembly.GetManifestResourceNames()
+            .Where(name =>
+                name.StartsWith(Prefix, StringComparison.Ordinal) && name.EndsWith(".json", StringComparison.Ordinal)
+            )
+            .Select(name => (name[Prefix.Length..], Read(name))),
+    ];
+
     /// <summary>The recipe of a name.</summary>
     /// <param name="name">Its name; <c>.yaml</c> and <c>configs/</c> may be part of it.</param>
     /// <exception cref="InvalidDataException">There is none.</exception>

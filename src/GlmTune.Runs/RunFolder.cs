@@ -38,7 +38,7 @@ internal sealed class RunFolder
     private RunFolder(string root, string path, string name)
     {
         (this.root, FullPath, Name) = (root, path, name);
-        Id = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(path)))[..12];
+        Id = IdOf(path);
     }
 
     /// <summary>The folder's path.</summary>
@@ -51,6 +51,11 @@ internal sealed class RunFolder
     public string Id { get; }
 
     private string LogPath => Path.Combine(FullPath, RunLog.FileName);
+
+    /// <summary>The id of the run in a folder.</summary>
+    /// <param name="path">The folder's full path.</param>
+    public static string IdOf(string path) =>
+        Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(path)))[..12];
 
     /// <summary>Finds the runs in a folder: the folder itself, and those below it.</summary>
     /// <param name="root">The folder to search; one that does not exist contains no runs.</param>

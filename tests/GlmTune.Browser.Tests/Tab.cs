@@ -80,7 +80,12 @@ internal sealed class Tab : IAsyncDisposable
     }
 
     /// <summary>Keeps a picture, to be looked at by people.</summary>
-    public async Task ShootAsync(string name)
+    public Task ShootAsync(string name) => ShootAsync(name, isWhole: false);
+
+    /// <summary>The same of all that the page scrolls through.</summary>
+    public Task ShootWholeAsync(string name) => ShootAsync(name, isWhole: true);
+
+    private async Task ShootAsync(string name, bool isWhole)
     {
         var folder = Path.Combine(
             Path.GetFullPath(Path.Combine(GoldenData.Path("glm-tiny"), "..", "..", "..")),
@@ -88,7 +93,19 @@ internal sealed class Tab : IAsyncDisposable
             "screenshots"
         );
         Directory.CreateDirectory(folder);
-        await Page.ScreenshotAsync(new PageScreenshotOptions { Path = Path.Combine(folder, name + ".png") });
+        var path = Path.Combine(folder, name + ".png");
+        if (!isWhole)
+        {
+            await Page.ScreenshotAsync(new PageScreenshotOptions { Path = path });
+            return;
+        }
+
+        // The page scrolls inside its main part.
+        var size = Page.ViewportSize!;
+        var height = await Page.EvaluateAsync<int>("document.querySelector('main').scrollHeight");
+        await Page.SetViewportSizeAsync(size.Width, Math.Max(size.Height, height));
+        await Page.ScreenshotAsync(new PageScreenshotOptions { Path = path });
+        await Page.SetViewportSizeAsync(size.Width, size.Height);
     }
 
     /// <summary>Fails where axe-core finds something that keeps people with disabilities from using the page.</summary>

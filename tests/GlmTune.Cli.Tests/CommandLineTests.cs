@@ -133,7 +133,7 @@ public sealed class CommandLineTests
                 option => Assert.False(string.IsNullOrEmpty(option.Description), $"{command.Name} {option.Name}")
             );
             Assert.False(string.IsNullOrEmpty(command.Description), command.Name);
-            foreach (var inner in command.Subcommands)
+            foreach (var inner in command.Subcommands.Where(inner => !inner.Hidden))
             {
                 Assert.Contains(inner.Name, run.Output, StringComparison.Ordinal);
                 pending.Push(inner);

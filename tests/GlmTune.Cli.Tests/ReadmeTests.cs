@@ -22,7 +22,9 @@ public sealed partial class ReadmeTests
 
     private static IEnumerable<string> Leaves(Command command, string path) =>
         command.Subcommands.Count > 0
-            ? command.Subcommands.SelectMany(inner => Leaves(inner, $"{path} {inner.Name}"))
+            ? command
+                .Subcommands.Where(inner => !inner.Hidden)
+                .SelectMany(inner => Leaves(inner, $"{path} {inner.Name}"))
             :
             [
                 string.Join(

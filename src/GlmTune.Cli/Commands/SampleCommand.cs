@@ -6,7 +6,7 @@ namespace GlmTune.Cli.Commands;
 internal static class SampleCommand
 {
     /// <summary>The sample beside the program: <c>configs</c>, <c>data</c> and <c>models</c>.</summary>
-    private static readonly string Source = Path.Combine(AppContext.BaseDirectory, "sample");
+    public static readonly string Source = Path.Combine(AppContext.BaseDirectory, "sample");
 
     public static Command Create(Screen screen)
     {

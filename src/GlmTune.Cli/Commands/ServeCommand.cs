@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Net.Sockets;
+using GlmTune.Files;
 using GlmTune.Recipes;
 using GlmTune.Recipes.Chat;
 using GlmTune.Recipes.Chat.Tools;
@@ -97,6 +98,11 @@ internal static class ServeCommand
             Description = "show the training runs of this folder at /runs; repeatable",
             DefaultValueFactory = _ => [],
         };
+        var addressFile = new Option<string?>("--address-file")
+        {
+            HelpName = "FILE",
+            Description = "write the address to this file once requests are accepted; for programs, with --port 0",
+        };
         var mcp = new Option<string?>("--mcp")
         {
             HelpName = "FILE",
@@ -130,6 +136,7 @@ internal static class ServeCommand
             timeout,
             stopTime,
             runs,
+            addressFile,
             mcp,
             unasked,
         };
@@ -228,7 +235,8 @@ internal static class ServeCommand
                         url =>
                             $"Serving {names} on {ComputeDevice.Describe(device, type)}. Chat page: "
                             + $"{url}/  training runs: {url}/runs  API: {url}/v1",
-                        stop
+                        stop,
+                        given.GetValue(addressFile)
                     )
                     .ConfigureAwait(false);
             }
@@ -242,7 +250,8 @@ internal static class ServeCommand
         WebApplication app,
         ServerOptions options,
         Func<string, string> about,
-        CancellationToken stop
+        CancellationToken stop,
+        string? addressFile = null
     )
     {
         await using (app.ConfigureAwait(false))
@@ -257,6 +266,11 @@ internal static class ServeCommand
                     $"Cannot listen on {options.Host}, port {options.Port}: {e.Message}.",
                     e
                 );
+            }
+
+            if (addressFile is not null)
+            {
+                AtomicFile.WriteText(addressFile, app.Urls.First() + "\n");
             }
 
             screen.Error.WriteLine($"Listening on {string.Join(", ", app.Urls)}; press Ctrl-C to stop.");

@@ -7,7 +7,7 @@ internal static class CommandGroups
 {
     private static readonly (string Heading, string[] Names)[] OfRoot =
     [
-        ("Fine-tune:", ["train", "recipe", "fit", "plan", "board", "checkpoint", "merge", "export"]),
+        ("Fine-tune:", ["train", "recipe", "fit", "plan", "studio", "board", "checkpoint", "merge", "export"]),
         ("Use a model:", ["chat", "generate", "serve"]),
         ("Evaluate:", ["eval", "metrics"]),
         ("Data and models:", ["data", "tokenize", "model", "forward"]),
@@ -24,7 +24,13 @@ internal static class CommandGroups
         }
 
         var named = OfRoot.SelectMany(group => group.Names).ToHashSet();
-        string[] others = [.. command.Subcommands.Select(inner => inner.Name).Where(name => !named.Contains(name))];
+        string[] others =
+        [
+            .. command
+                .Subcommands.Where(inner => !inner.Hidden)
+                .Select(inner => inner.Name)
+                .Where(name => !named.Contains(name)),
+        ];
         return others.Length == 0 ? OfRoot : [.. OfRoot, ("Other commands:", others)];
     }
 }

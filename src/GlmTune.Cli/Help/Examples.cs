@@ -44,6 +44,7 @@ internal static class Examples
             "glmtune serve models/glm-nano",
             "glmtune serve models/glm-nano --adapter ads=output/checkpoint-100 --port 9000",
         ],
+        ["glmtune studio"] = ["glmtune studio", "glmtune studio ~/models ~/data --output runs --port 9000"],
         ["glmtune board"] = ["glmtune board output"],
         ["glmtune stress"] =
         [

@@ -50,6 +50,16 @@ internal static partial class HostProcess
     /// <summary>Whether a process with this id exists.</summary>
     public static bool Exists(int process) => Kill(process, 0) == 0;
 
+    /// <summary>Gives this process a session of its own, so that no terminal ends it. Does nothing on
+    /// Windows.</summary>
+    public static void LeaveSession()
+    {
+        if (!OperatingSystem.IsWindows())
+        {
+            _ = NewSession();
+        }
+    }
+
     /// <summary>Whether the user is root.</summary>
     public static bool IsRoot() => !OperatingSystem.IsWindows() && EffectiveUser() == 0;
 
@@ -84,6 +94,9 @@ internal static partial class HostProcess
 
     [LibraryImport(Libc, EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Open(string path, int flags);
+
+    [LibraryImport(Libc, EntryPoint = "setsid")]
+    private static partial int NewSession();
 
     [LibraryImport(Libc, EntryPoint = "close")]
     private static partial int Close(int file);

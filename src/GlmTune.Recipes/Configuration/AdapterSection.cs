@@ -185,7 +185,10 @@ internal static partial class AdapterSection
     private static LoraTargets? Targets(Section section)
     {
         const string key = "target_modules";
-        if (section.Node(key, "query_key_value; q_proj, k_proj, v_proj in the library layout") is not { } node)
+        if (
+            section.Node(key, "query_key_value; q_proj, k_proj, v_proj in the library layout", KeyKind.List)
+            is not { } node
+        )
         {
             return null;
         }

@@ -80,7 +80,8 @@ internal static class OptimizationSection
                     && number is >= 0 and <= int.MaxValue
                     && (number < 1 || number == Math.Floor(number))
                         ? number
-                        : (double?)null
+                        : (double?)null,
+                new KeyShape(KeyKind.Number) { Least = 0 }
             ) ?? 0;
         if (steps > 0 && ratio > 0)
         {

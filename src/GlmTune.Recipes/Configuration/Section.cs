@@ -25,7 +25,7 @@ internal sealed class Section
     public void Rename(string oldName, string key)
     {
         known.Add(oldName);
-        reading.Keys.Add(new RecipeKey(Full(oldName), $"`{key}`", RecipeKeyEffect.Honoured));
+        reading.Keys.Add(new RecipeKey(Full(oldName), $"`{key}`", RecipeKeyEffect.Honoured) { IsOlderName = true });
         if (!IsWritten(oldName))
         {
             return;
@@ -90,7 +90,8 @@ internal sealed class Section
             node =>
                 node is ConfigText text && Scalars.TryWhole(text.Text, out var value) && value >= least && value <= most
                     ? value
-                    : (long?)null
+                    : (long?)null,
+            new KeyShape(KeyKind.Whole) { Least = least, Most = most is long.MaxValue or int.MaxValue ? null : most }
         );
     }
 
@@ -107,7 +108,12 @@ internal sealed class Section
             node =>
                 node is ConfigText text && Scalars.TryNumber(text.Text, out var value) && bounds.Contains(value)
                     ? value
-                    : (double?)null
+                    : (double?)null,
+            new KeyShape(KeyKind.Number)
+            {
+                Least = double.IsFinite(bounds.Min) ? bounds.Min : null,
+                Most = double.IsFinite(bounds.Max) ? bounds.Max : null,
+            }
         );
 
     /// <summary>A Boolean.</summary>
@@ -119,30 +125,29 @@ internal sealed class Section
             key,
             fallback,
             "true or false",
-            node => node is ConfigText text && Scalars.TryFlag(text.Text, out var value) ? value : (bool?)null
+            node => node is ConfigText text && Scalars.TryFlag(text.Text, out var value) ? value : (bool?)null,
+            new KeyShape(KeyKind.Flag)
         );
 
     /// <summary>Whether the value is <c>auto</c>.</summary>
-    public bool IsAuto(string key, string fallback = "auto") =>
-        Find(key, fallback) is ConfigText text && text.Text.Equals("auto", StringComparison.OrdinalIgnoreCase);
+    public bool IsAuto(string key, string fallback = "auto", KeyKind otherwise = KeyKind.Other) =>
+        Find(key, fallback, new KeyShape(otherwise) { TakesAuto = true }) is ConfigText text
+        && text.Text.Equals("auto", StringComparison.OrdinalIgnoreCase);
 
     /// <summary>A number; null for <c>auto</c> or if the key is not set.</summary>
     public double? NumberOrAuto(string key, string fallback = "auto") =>
-        IsAuto(key, fallback) ? null : NumberOrNull(key, Bounds.NotNegative, fallback);
+        IsAuto(key, fallback, KeyKind.Number) ? null : NumberOrNull(key, Bounds.NotNegative, fallback);
 
     /// <summary>An integer; null for <c>auto</c> or if the key is not set.</summary>
     public long? WholeOrAuto(string key, string fallback = "auto", long least = 0) =>
-        IsAuto(key, fallback) ? null : WholeOrNull(key, least, fallback: fallback);
+        IsAuto(key, fallback, KeyKind.Whole) ? null : WholeOrNull(key, least, fallback: fallback);
 
     /// <summary>A Boolean; null for <c>auto</c> or if the key is not set.</summary>
     public bool? FlagOrAuto(string key, string fallback = "auto") =>
-        IsAuto(key, fallback) ? null : FlagOrNull(key, fallback);
+        IsAuto(key, fallback, KeyKind.Flag) ? null : FlagOrNull(key, fallback);
 
     /// <summary>A non-empty text, or <paramref name="fallback"/>.</summary>
-    public string? Text(string key, string? fallback = null) =>
-        Find(key, Scalars.Write(fallback)) is not { } node ? fallback
-        : node is ConfigText text && text.Text.Trim().Length > 0 ? text.Text
-        : Wrong<string>(key, node, "a text");
+    public string? Text(string key, string? fallback = null) => Text(key, fallback, KeyKind.Text);
 
     /// <summary>A path of a file or folder, or <paramref name="fallback"/>; <c>~</c> at its start is the home
     /// folder.</summary>
@@ -150,7 +155,7 @@ internal sealed class Section
     {
         try
         {
-            return Text(key, fallback) is { } path ? HomePath.Expand(path) : null;
+            return Text(key, fallback, KeyKind.Path) is { } path ? HomePath.Expand(path) : null;
         }
         catch (InvalidDataException e)
         {
@@ -164,7 +169,14 @@ internal sealed class Section
         where T : notnull
     {
         var words = choices.Select(choice => choice.Word).ToList();
-        var node = Find(key, choices.First(choice => fallback.Equals(choice.Value)).Word);
+        var node = Find(
+            key,
+            choices.First(choice => fallback.Equals(choice.Value)).Word,
+            new KeyShape(KeyKind.Choice)
+            {
+                Words = [.. choices.DistinctBy(choice => choice.Value).Select(choice => choice.Word)],
+            }
+        );
         if (node is null)
         {
             return fallback;
@@ -186,14 +198,15 @@ internal sealed class Section
 
     /// <summary>A list of texts; null if the key is not set. A single word is a list of one.</summary>
     public IReadOnlyList<string>? Texts(string key) =>
-        Find(key, "null") is not { } node ? null
+        Find(key, "null", new KeyShape(KeyKind.List)) is not { } node ? null
         : node is ConfigText { Text: var word } && word.Trim().Length > 0 ? [word.Trim()]
         : node is ConfigList list && list.Items.All(item => item is ConfigText { IsNull: false, Text.Length: > 0 })
             ? [.. list.Items.Select(item => ((ConfigText)item).Text)]
         : Wrong<IReadOnlyList<string>>(key, node, "a list of words");
 
     /// <summary>The value unchanged; null if the key is not set.</summary>
-    public ConfigNode? Node(string key, string fallback = "null") => Find(key, fallback);
+    public ConfigNode? Node(string key, string fallback = "null", KeyKind kind = KeyKind.Other) =>
+        Find(key, fallback, new KeyShape(kind));
 
     /// <summary>The mapping under a key; empty if the key is not set.</summary>
     public Section Child(string key) => new(Mapping(key) ?? new ConfigMap(At(key)), Full(key), reading, At(key));
@@ -203,7 +216,7 @@ internal sealed class Section
 
     /// <summary>The mapping under a key; null if the key is not set.</summary>
     public ConfigMap? Mapping(string key) =>
-        Find(key, "") is not { } node
+        Find(key, "", new KeyShape(KeyKind.Section)) is not { } node
             ? null
             : node as ConfigMap ?? Wrong<ConfigMap>(key, node, "a mapping of keys to values");
 
@@ -294,18 +307,23 @@ internal sealed class Section
             _ => false,
         };
 
-    private void Register(string key, string fallback, RecipeKeyEffect effect)
+    private string? Text(string key, string? fallback, KeyKind kind) =>
+        Find(key, Scalars.Write(fallback), new KeyShape(kind)) is not { } node ? fallback
+        : node is ConfigText text && text.Text.Trim().Length > 0 ? text.Text
+        : Wrong<string>(key, node, "a text");
+
+    private void Register(string key, string fallback, RecipeKeyEffect effect, KeyShape? shape = null)
     {
         if (!known.Contains(key))
         {
             known.Add(key);
-            reading.Keys.Add(new RecipeKey(Full(key), fallback, effect));
+            reading.Keys.Add(new RecipeKey(Full(key), fallback, effect) { Shape = shape ?? KeyShape.Other });
         }
     }
 
-    private ConfigNode? Find(string key, string fallback)
+    private ConfigNode? Find(string key, string fallback, KeyShape? shape = null)
     {
-        Register(key, fallback, RecipeKeyEffect.Honoured);
+        Register(key, fallback, RecipeKeyEffect.Honoured, shape);
         if (!IsWritten(key))
         {
             return null;
@@ -319,10 +337,10 @@ internal sealed class Section
 
     /// <summary>A value of another type, converted by <paramref name="parse"/>, which returns null for invalid
     /// values.</summary>
-    public T? Read<T>(string key, string fallback, string expected, Func<ConfigNode, T?> parse)
+    public T? Read<T>(string key, string fallback, string expected, Func<ConfigNode, T?> parse, KeyShape? shape = null)
         where T : struct
     {
-        if (Find(key, fallback) is not { } node)
+        if (Find(key, fallback, shape) is not { } node)
         {
             return null;
         }

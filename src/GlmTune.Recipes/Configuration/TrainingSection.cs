@@ -232,7 +232,7 @@ internal static class TrainingSection
     private static bool ReportsToTensorBoard(Section arguments)
     {
         const string Key = "report_to";
-        if (arguments.Node(Key, "tensorboard") is not { } node)
+        if (arguments.Node(Key, "tensorboard", KeyKind.List) is not { } node)
         {
             return true;
         }
@@ -270,7 +270,8 @@ internal static class TrainingSection
                 && Scalars.TryNumber(text.Text, out var number)
                 && (number is > 0 and < 1 || (number is >= 1 and <= int.MaxValue && number == Math.Floor(number)))
                     ? number
-                    : (double?)null
+                    : (double?)null,
+            new KeyShape(KeyKind.Number) { Least = 0 }
         );
         return value is { } interval ? new StepInterval(interval) : null;
     }

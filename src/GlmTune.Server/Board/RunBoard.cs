@@ -29,6 +29,13 @@ internal sealed class RunBoard
         watch = new RunWatch(folders, new BackgroundReader(patience.Read), patience.Request);
     }
 
+    /// <summary>Whether the page is part of a studio, which has the chat page at an address of its own and can load
+    /// checkpoints.</summary>
+    public bool IsInStudio { get; init; }
+
+    /// <summary>The run with an id; null if there is none.</summary>
+    public Task<RunFolder?> FindAsync(string id) => watch.FindAsync(id);
+
     /// <summary>Creates a server that has only the training page; the caller starts, stops and disposes it.</summary>
     /// <param name="folders">Output folders, or their parent folders.</param>
     /// <param name="options">Address, access rules and limits.</param>
@@ -76,6 +83,7 @@ internal sealed class RunBoard
             new JsonObject
             {
                 ["chat"] = hasChat,
+                ["studio"] = IsInStudio,
                 ["folders"] = folderCount,
                 ["problems"] = new JsonArray([.. problems.Select(problem => (JsonNode)problem)]),
                 ["runs"] = new JsonArray([

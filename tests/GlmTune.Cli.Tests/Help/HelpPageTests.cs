@@ -15,7 +15,9 @@ public sealed class HelpPageTests
     {
         var groups = CommandGroups.Of(Root);
         Assert.Equal(
-            Root.Subcommands.Select(command => command.Name).Order(StringComparer.Ordinal),
+            Root.Subcommands.Where(command => !command.Hidden)
+                .Select(command => command.Name)
+                .Order(StringComparer.Ordinal),
             groups.SelectMany(group => group.Names).Order(StringComparer.Ordinal)
         );
         Assert.DoesNotContain(groups, group => group.Heading == "Other commands:");

@@ -46,8 +46,15 @@ export async function withKey(attempt) {
   }
 }
 
-/** Opens the dialog for the key; done when one was given. */
+let asking = null;
+
+/** Opens the dialog for the key; done when one was given. Whoever asks meanwhile waits for the same one. */
 export function askForKey(refused) {
+  asking ??= openKeyDialog(refused).finally(() => { asking = null; });
+  return asking;
+}
+
+function openKeyDialog(refused) {
   const dialog = document.getElementById("key-dialog");
   const field = el("input", { class: "field", type: "password", id: "key-field", autocomplete: "off", required: true, "aria-describedby": "key-text" });
   const keep = el("input", { type: "checkbox", id: "key-keep" });

@@ -105,6 +105,68 @@ const WORDS = {
   shortcutBetween: ["Previous or next conversation", "上一个、下一个对话"],
   shortcutHelp: ["Show this list", "显示此列表"],
 
+  // studio
+  studio: ["Studio", "工作台"],
+  newRun: ["New run", "新建训练"],
+  data: ["Data", "数据"],
+  recipe: ["Recipe", "配置文件"],
+  trainFile: ["Training", "训练"],
+  valFile: ["Validation", "验证"],
+  testFile: ["Test", "测试"],
+  choose: ["Choose a file", "请选择文件"],
+  none: ["None", "无"],
+  downloaded: ["{0} (downloaded)", "{0}（已下载）"],
+  parameters: ["{0} parameters", "{0} 个参数"],
+  noModels: ["No model was found in {0}. Download one with glmtune model pull, or copy the sample with glmtune sample.", "在 {0} 中没有找到模型。用 glmtune model pull 下载，或用 glmtune sample 复制示例。"],
+  checkData: ["Check data", "检查数据"],
+  checking: ["Checking every row …", "正在检查每一条样本……"],
+  dataGood: ["Every row can be used.", "所有样本均可使用。"],
+  file: ["File", "文件"],
+  usableRows: ["Usable", "可用"],
+  tokensOfData: ["Tokens", "token 数"],
+  supervisedTokens: ["With loss", "计入损失"],
+  medianTokens: ["Median", "长度中位数"],
+  longestTokens: ["Longest", "最长"],
+  cutRows: ["Truncated", "被截断"],
+  notesOfData: ["Notes ({0})", "提示（{0}）"],
+  firstRows: ["The first rows, as the model sees them:", "模型看到的前几条样本："],
+  hasLoss: ["the loss covers this", "这部分计入损失"],
+  dataRow: ["Row {0}: {1} tokens, {2} with loss", "样本 {0}：{1} 个 token，{2} 个计入损失"],
+  startFrom: ["Start from", "以此为起点"],
+  asYaml: ["The same as YAML", "对应的 YAML"],
+  wholeFile: ["General", "通用"],
+  notSet: ["not set", "未设置"],
+  defaultIs: ["default: {0}", "默认：{0}"],
+  moreSettings: ["{0} more settings", "另外 {0} 项设置"],
+  onlySet: ["Only what the recipe sets", "只看已设置的"],
+  doesItFit: ["Does it fit?", "显存够吗？"],
+  gpuMemory: ["GPU memory", "显存大小"],
+  thisMachine: ["This machine's GPU", "本机 GPU"],
+  planMemory: ["Plan memory", "估算显存"],
+  planning: ["Planning …", "正在估算……"],
+  itFits: ["It fits: {0} of {1}.", "够用：需要 {0}，共 {1}。"],
+  itDoesNotFit: ["It does not fit: {0} needed, {1} available.", "不够：需要 {0}，只有 {1}。"],
+  whatHelps: ["What helps:", "可以这样调整："],
+  whatMemoryIsFor: ["What memory is used for", "显存用在哪里"],
+  onEachGpu: ["On the GPU", "GPU 上"],
+  hostMemory: ["Host memory", "主机内存"],
+  runName: ["Name of the run", "任务名称"],
+  startRun: ["Start training", "开始训练"],
+  stopRun: ["Save and stop", "保存并停止"],
+  resumeRun: ["Resume", "继续训练"],
+  chatWithIt: ["Chat with the result", "与训练结果对话"],
+  allCurves: ["All curves, comparison", "全部曲线与对比"],
+  checkpoints: ["Checkpoints", "检查点"],
+  command: ["Command", "命令"],
+  output: ["Output", "输出"],
+  noSuchRun: ["There is no such run.", "没有这个训练任务。"],
+  diedText: ["The process is gone without having said why: it was killed, or the machine went down. Its last lines:", "进程已消失，没有留下原因：可能被强制结束，或机器曾经关机。最后的输出："],
+  failedText: ["The run ended with an error (exit code {0}). Its last lines:", "训练出错退出（退出码 {0}）。最后的输出："],
+  loadingModel: ["Loading the model …", "正在加载模型……"],
+  starting: ["starting", "启动中"],
+  stopping: ["saving", "保存中"],
+  died: ["died", "异常终止"],
+
   // training
   runs: ["Runs", "训练任务"],
   run: ["Run", "训练任务"],
@@ -197,6 +259,12 @@ export function toggleLanguage() {
   applyLanguage();
   dispatchEvent(new Event("wordschange"));
 }
+
+/** Whether the page is in Chinese. */
+export const isChinese = () => chinese;
+
+/** The language as the server names it. */
+export const language = () => (chinese ? "zh" : "en");
 
 /** The locale for numbers and dates. */
 export const locale = () => (chinese ? "zh-CN" : "en");
