@@ -125,14 +125,15 @@ internal static class DataCheckup
 
             try
             {
-                var example = template.RenderTraining(conversation) with { Line = row.Line };
-                rows.Add(
-                    new ShownRow(
-                        row.Line,
-                        example.TokenIds.Length,
-                        example.SupervisedTokens,
-                        [.. Shortened(MarkedText.Stretches(example, template.Tokenizer))]
-                    )
+                rows.AddRange(
+                    template
+                        .RenderTraining(conversation)
+                        .Select(example => new ShownRow(
+                            row.Line,
+                            example.TokenIds.Length,
+                            example.SupervisedTokens,
+                            [.. Shortened(MarkedText.Stretches(example, template.Tokenizer))]
+                        ))
                 );
             }
             catch (InvalidDataException)
