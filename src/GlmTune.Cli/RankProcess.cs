@@ -109,7 +109,13 @@ internal static class RankProcess
                     screen.Error.Write($"Rank {ranks.Rank} of {ranks.WorldSize}: ");
                 }
 
-                return ExitCode.Report(error, screen.Error);
+                var code = ExitCode.Report(error, screen.Error);
+                if (error is not (SharedFailureException or LostRankException or OperationCanceledException))
+                {
+                    screen.Error.WriteLine(ranks.Activity.Describe());
+                }
+
+                return code;
             }
         );
     }

@@ -16,6 +16,7 @@ internal abstract class Backend : ICollectives
         ArgumentOutOfRangeException.ThrowIfNegative(rank);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(rank, worldSize);
         (Rank, WorldSize, Device, Options) = (rank, worldSize, device, options);
+        Activity = new RankActivity(rank, worldSize);
     }
 
     /// <inheritdoc/>
@@ -30,6 +31,9 @@ internal abstract class Backend : ICollectives
     /// <inheritdoc/>
     public Traffic Traffic { get; } = new();
 
+    /// <inheritdoc/>
+    public RankActivity Activity { get; }
+
     private protected CollectivesOptions Options { get; }
 
     /// <inheritdoc/>
@@ -40,7 +44,7 @@ internal abstract class Backend : ICollectives
         RequireUsable(call, full, nameof(full));
         RequireWhole(call, full, shard);
         RequireApartOrInPlace(call, shard, full);
-        return Start(new CollectiveOperation(call, shard, full));
+        return Begin(new CollectiveOperation(call, shard, full));
     }
 
     /// <inheritdoc/>
@@ -52,7 +56,7 @@ internal abstract class Backend : ICollectives
         RequireWhole(call, full, shard);
         RequireApartOrInPlace(call, shard, full);
         RequireSummable(call);
-        return Start(new CollectiveOperation(call, full, shard));
+        return Begin(new CollectiveOperation(call, full, shard));
     }
 
     /// <inheritdoc/>
@@ -61,7 +65,7 @@ internal abstract class Backend : ICollectives
         var call = Describe(Collective.AllReduceSum, buffer, label);
         RequireUsable(call, buffer, nameof(buffer));
         RequireSummable(call);
-        return Start(new CollectiveOperation(call, buffer, buffer));
+        return Begin(new CollectiveOperation(call, buffer, buffer));
     }
 
     /// <inheritdoc/>
@@ -78,7 +82,7 @@ internal abstract class Backend : ICollectives
         }
 
         RequireUsable(call, buffer, nameof(buffer));
-        return Start(new CollectiveOperation(call, buffer, buffer));
+        return Begin(new CollectiveOperation(call, buffer, buffer));
     }
 
     /// <inheritdoc/>
@@ -99,7 +103,7 @@ internal abstract class Backend : ICollectives
             );
         }
 
-        return Start(new CollectiveOperation(call, send, receive));
+        return Begin(new CollectiveOperation(call, send, receive));
     }
 
     /// <inheritdoc/>
@@ -107,7 +111,7 @@ internal abstract class Backend : ICollectives
     {
         var call = Describe(Collective.RingShift, send, label);
         RequireExchange(call, send, receive);
-        return Start(new CollectiveOperation(call, send, receive));
+        return Begin(new CollectiveOperation(call, send, receive));
     }
 
     /// <inheritdoc/>
@@ -134,13 +138,20 @@ internal abstract class Backend : ICollectives
     /// <remarks>Barriers, and the end of the ranks, arrive as an all-gather of one byte per rank.</remarks>
     private protected abstract Pending Start(CollectiveOperation operation);
 
+    private Pending Begin(CollectiveOperation operation)
+    {
+        var call = operation.Call;
+        var pending = Start(operation);
+        return ReferenceEquals(pending, Pending.Finished) ? pending : new RecordedPending(pending, call, Activity);
+    }
+
     private protected void Meet(Collective collective, CallLabel label)
     {
         using var scope = NewDisposeScope();
         using var noGradient = no_grad();
         var mine = zeros(1, ScalarType.Byte, Device);
         var all = zeros(WorldSize, ScalarType.Byte, Device);
-        Start(new CollectiveOperation(Describe(collective, mine, label), mine, all)).Wait();
+        Begin(new CollectiveOperation(Describe(collective, mine, label), mine, all)).Wait();
         all.cpu(); // on a GPU, only this makes the host wait
     }
 

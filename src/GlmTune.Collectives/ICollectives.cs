@@ -22,6 +22,9 @@ internal interface ICollectives : IDisposable
     /// <summary>Bytes sent so far, and the time it took.</summary>
     Traffic Traffic { get; }
 
+    /// <summary>What this rank is doing, for <see cref="StallWatch"/>.</summary>
+    RankActivity Activity { get; }
+
     /// <summary>Gathers the shards of all ranks.</summary>
     /// <param name="shard">This rank's shard, [n], any type. May be the slice of <paramref name="full"/> that it is
     /// written to.</param>

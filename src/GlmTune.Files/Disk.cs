@@ -13,10 +13,15 @@ internal static class Disk
 {
     private static readonly AsyncLocal<DiskWatcher?> Current = new();
     private static volatile bool everWatched;
+    private static long operations;
 
     /// <summary>Number of files to work on at once; one while operations are watched, so that their order is fixed; -1:
     /// no limit.</summary>
     public static int Parallelism => Watcher is null ? -1 : 1;
+
+    /// <summary>Number of operations that this process has finished: a sign of progress while it reads or writes large
+    /// files.</summary>
+    public static long Operations => Volatile.Read(ref operations);
 
     private static DiskWatcher? Watcher => everWatched ? Current.Value : null;
 
@@ -250,6 +255,7 @@ internal static class Disk
         if (Watcher is not { } watcher)
         {
             RandomAccess.Write(handle, bytes, offset);
+            Interlocked.Increment(ref operations);
             return;
         }
 
@@ -265,7 +271,9 @@ internal static class Disk
     {
         if (Watcher is not { } watcher)
         {
-            return RandomAccess.Read(handle, bytes, offset);
+            var count = RandomAccess.Read(handle, bytes, offset);
+            Interlocked.Increment(ref operations);
+            return count;
         }
 
         var copy = new byte[bytes.Length];
@@ -297,6 +305,8 @@ internal static class Disk
         {
             act();
         }
+
+        Interlocked.Increment(ref operations);
     }
 
     /// <summary>Whether operations are watched, so that streams must pass each of theirs.</summary>

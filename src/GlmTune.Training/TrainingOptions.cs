@@ -177,6 +177,10 @@ public sealed record TrainingOptions
     /// <summary>How long a rank waits for the others before it gives up (<c>ddp_timeout</c>). Default: 30
     /// minutes.</summary>
     public TimeSpan CollectiveTimeout { get; init; } = TimeSpan.FromMinutes(30);
+
+    /// <summary>How long a run may make no progress before <c>glmtune train</c> reports where it hangs and ends it
+    /// (<c>stall_timeout</c>); zero: never. Default: 25 minutes.</summary>
+    public TimeSpan StallTimeout { get; init; } = TimeSpan.FromMinutes(25);
 }
 
 /// <summary>When something happens during training.</summary>

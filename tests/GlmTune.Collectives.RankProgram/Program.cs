@@ -52,6 +52,11 @@ Func<ICollectives, int> body = args[0] switch
     "hang" => Misbehave(() => Thread.Sleep(Timeout.Infinite)),
     "another-path" => Misbehave(() => ranks.AllReduceSum(zeros(6), new CallLabel(1204, 18)).Wait()),
     "end-early" => Misbehave(() => { }),
+    "fail-at" => each =>
+    {
+        RankFaultProgram.Run(each, each.Rank == 1 ? int.Parse(args[3]) : null, bool.Parse(args[4]));
+        return 0;
+    },
     "null-reference" => _ => CatchNullReference(),
     var unknown => throw new ArgumentException($"There is no task {unknown}."),
 };
@@ -61,6 +66,7 @@ return RankRun.Run(
     error =>
     {
         Console.Error.WriteLine($"Rank {ranks.Rank} failed: {error.Message}");
+        Console.Error.WriteLine(ranks.Activity.Describe());
         return error is InvalidDataException ? 2 : 1;
     }
 );

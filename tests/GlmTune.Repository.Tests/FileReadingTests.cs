@@ -14,6 +14,7 @@ public sealed partial class FileReadingTests
         "src/GlmTune.Files/OsLock.cs", // opens a lock; its size is limited where it is read
         "src/GlmTune.Collectives/Launch/DescendantProcesses.cs", // the system's /proc
         "src/GlmTune.Collectives/Launch/IgnoredSignals.cs", // the system's /proc
+        "src/GlmTune.Collectives/Stalls/ThreadStates.cs", // the system's /proc
         "src/GlmTune.Cli/Diagnosis/ProcFile.cs", // the system's /proc
         "src/GlmTune.Kernels/Cuda/CudaLauncher.cs", // the program's own files
         "src/GlmTune.Kernels/Native/PatchedTorchSharpLibrary.cs",

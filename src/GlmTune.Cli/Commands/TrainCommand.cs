@@ -20,7 +20,8 @@ internal static class TrainCommand
                 "checkpoint to resume from: yes (the newest in the output folder), no (start from "
                 + "scratch), 600, checkpoint-600, or a checkpoint folder",
         };
-        var (set, processes, time) = (Arguments.Set(), RankProcess.Count(), TimeLimit.Create());
+        var (set, processes) = (Arguments.Set(), RankProcess.Count());
+        var (time, stall) = (TimeLimit.Create(), StallOption.Create());
         var fit = new Option<bool>("--fit")
         {
             Description = "change settings so that the run fits the GPU, and say which (training_args.fit: true)",
@@ -39,6 +40,7 @@ internal static class TrainCommand
             fit,
             processes,
             time,
+            stall,
         };
         var otlp = new OtlpOption();
         otlp.AddTo(command);
@@ -69,6 +71,11 @@ internal static class TrainCommand
                         given.GetValue(time),
                         limited,
                         text => (ranks.Rank == 0 ? screen.Error : TextWriter.Null).WriteLine($"note: {text}")
+                    );
+                    using var watch = StallOption.Watch(
+                        given.GetValue(stall) ?? recipe.Training.StallTimeout,
+                        ranks,
+                        screen.Error
                     );
                     FineTuneResult Run(IFineTuneReporter view) =>
                         RunLogger.Of(

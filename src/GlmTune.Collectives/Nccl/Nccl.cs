@@ -46,6 +46,7 @@ internal sealed class Nccl : Backend
             var id = UniqueId();
             NcclNative.Check(NcclNative.InitRank(out communicator, worldSize, id, rank), "ncclCommInitRank");
             watchdog.Connected(communicator);
+            Activity.UnderWay = () => watchdog.Oldest()?.Call;
         }
         catch
         {

@@ -95,6 +95,8 @@ internal sealed class NcclWatchdog : IDisposable
             {
                 underWay.Dequeue();
             }
+
+            owner.Activity.Progress();
         }
 
         if (NcclNative.GetAsyncError(made, out var error) == 0 && NcclNative.Failed(error))
@@ -108,7 +110,8 @@ internal sealed class NcclWatchdog : IDisposable
         }
     }
 
-    private NcclPending? Oldest()
+    /// <summary>The oldest call that NCCL has not finished; null: none.</summary>
+    public NcclPending? Oldest()
     {
         lock (underWay)
         {

@@ -124,6 +124,9 @@ internal static class TrainingSection
             CollectiveTimeout = TimeSpan.FromSeconds(
                 arguments.Int("ddp_timeout", (int)defaults.CollectiveTimeout.TotalSeconds, least: 1)
             ),
+            StallTimeout = TimeSpan.FromSeconds(
+                arguments.Int("stall_timeout", (int)defaults.StallTimeout.TotalSeconds, least: 0)
+            ),
         };
     }
 

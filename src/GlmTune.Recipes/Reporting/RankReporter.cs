@@ -75,6 +75,7 @@ internal sealed class RankReporter(RunRanks ranks, IFineTuneReporter listener) :
 
     private void Tell(Action<IFineTuneReporter> tell)
     {
+        ranks.Collectives.Activity.Progress();
         if (ranks.IsFirst)
         {
             tell(listener);

@@ -174,6 +174,7 @@ public sealed class FineTune
 
     private FineTuneResult Train(CancellationToken stop)
     {
+        ranks.Collectives.Activity.StartTraining();
         var watch = Stopwatch.StartNew();
         var (losses, steps) = (0.0, 0);
         string? saved = null;

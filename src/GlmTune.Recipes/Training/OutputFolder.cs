@@ -49,18 +49,22 @@ internal sealed class OutputFolder(TrainingOptions training, string? resume)
             taken = FolderLock.Take(Folder, run, note);
             // Another run may have used the folder since the first look.
             problems = FindProblems(checkpointBytes, isOurs: true);
+            if (problems.Count == 0)
+            {
+                var kept = taken;
+                taken = null;
+                return (kept, problems);
+            }
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             problems = [error.Message];
         }
-
-        if (problems.Count == 0)
+        finally
         {
-            return (taken, problems);
+            taken?.Dispose();
         }
 
-        taken?.Dispose();
         return (null, problems);
     }
 

@@ -34,7 +34,11 @@ internal sealed class RunRanks(ICollectives collectives)
     /// <summary>Runs on every rank an action that may fail on one, and then fails on all.</summary>
     /// <exception cref="SharedFailureException">The action failed on some rank: a bad file, a full disk, a non-finite
     /// step.</exception>
-    public T RunOnAllOrFail<T>(Func<T> act) => collectives.RunOnAllOrFail(act, IsExpected, new CallLabel(Step));
+    public T RunOnAllOrFail<T>(Func<T> act)
+    {
+        collectives.Activity.Progress();
+        return collectives.RunOnAllOrFail(act, IsExpected, new CallLabel(Step));
+    }
 
     /// <summary>Runs on every rank a function that may fail on one, and then fails on all.</summary>
     /// <exception cref="SharedFailureException">The function failed on some rank.</exception>
@@ -85,7 +89,11 @@ internal sealed class RunRanks(ICollectives collectives)
         (IsAlone ? [mine] : collectives.GatherStrings(mine, new CallLabel(Step))).Where(texts => texts.Length > 0);
 
     /// <summary>Whether any rank was asked to stop; the same result on all ranks.</summary>
-    public bool AnyStops(CancellationToken stop) => Any(stop.IsCancellationRequested);
+    public bool AnyStops(CancellationToken stop)
+    {
+        collectives.Activity.Progress();
+        return Any(stop.IsCancellationRequested);
+    }
 
     /// <summary>Whether a condition is true on any rank; the same result on all ranks.</summary>
     public bool Any(bool value) => IsAlone ? value : collectives.Any(value, new CallLabel(Step));

@@ -140,7 +140,7 @@ public sealed class ExportDiskFaultTests : IDisposable
     {
         if (File.Exists(path))
         {
-            return Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(path)));
+            return HashOf(path);
         }
 
         Assert.Empty(FolderManifest.FindProblems(path));
@@ -149,9 +149,9 @@ public sealed class ExportDiskFaultTests : IDisposable
             Directory
                 .GetFiles(path, "*", SearchOption.AllDirectories)
                 .Order(StringComparer.Ordinal)
-                .Select(file =>
-                    $"{Path.GetRelativePath(path, file)} {Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(file)))}"
-                )
+                .Select(file => $"{Path.GetRelativePath(path, file)} {HashOf(file)}")
         );
     }
+
+    private static string HashOf(string file) => Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(file)));
 }
