@@ -6,12 +6,11 @@ using GlmTune.Model.Prequantized;
 namespace GlmTune.Model;
 
 /// <summary>Recognises models of other families, and unsupported forms of GLM-4, by their <c>config.json</c>.</summary>
-/// <remarks>The purpose is to name the cause: a quantised model would otherwise appear as tensors of wrong shapes, and
-/// ChatGLM3 as a damaged tokenizer.</remarks>
+/// <remarks>The purpose is to name the cause: a quantised model would otherwise appear as tensors of wrong
+/// shapes.</remarks>
 internal static class UnsupportedModel
 {
-    // Rows of the embedding of ChatGLM2-6B and ChatGLM3-6B, and of ChatGLM-6B's two revisions.
-    private const int SecondAndThirdVocabulary = 65024;
+    // Rows of the embedding of ChatGLM-6B's two revisions.
     private static readonly int[] FirstVocabularies = [130528, 150528];
 
     private static readonly Dictionary<string, string> OtherModels = new(StringComparer.Ordinal)
@@ -105,13 +104,12 @@ internal static class UnsupportedModel
             || (vocabulary is { } rows && FirstVocabularies.Contains(rows))
                 ? "ChatGLM-6B"
             : Names(name, "chatglm2") ? "ChatGLM2-6B"
-            : Names(name, "chatglm3") ? "ChatGLM3-6B"
-            : vocabulary == SecondAndThirdVocabulary ? "ChatGLM2-6B or ChatGLM3-6B"
+            : Names(name, "codegeex2") ? "CodeGeeX2-6B"
             : null;
         return known is null
             ? null
-            : $"this is {known}, with a SentencePiece tokenizer and another chat format; it is not supported. GLM-4-9B "
-                + "and its relatives are.";
+            : $"this is {known}, which has another chat format; it is not supported. ChatGLM3-6B, GLM-4-9B and its "
+                + "relatives are.";
     }
 
     private static string? Quantisation(JsonObject json)

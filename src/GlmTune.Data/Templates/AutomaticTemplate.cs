@@ -55,6 +55,11 @@ internal static class AutomaticTemplate
     /// <exception cref="InvalidDataException">The model's own template is needed, but cannot be read.</exception>
     public static TemplatePreset Choose(Tokenizer tokenizer)
     {
+        if (tokenizer.SentencePiece is not null)
+        {
+            return TemplatePreset.ChatGlm3;
+        }
+
         if (tokenizer.ChatTemplate is not { } template || string.IsNullOrWhiteSpace(template))
         {
             return TemplatePreset.Default;
@@ -105,7 +110,7 @@ internal static class AutomaticTemplate
     {
         string?[] written = [.. Probes.Select(probe => Try(() => own.Prompt(probe, addGenerationPrompt: true)))];
         return TemplatePreset
-            .All.Where(preset => !preset.IsOfGlm4)
+            .All.Where(preset => !preset.IsOfGlm4 && !preset.IsOfChatGlm3)
             .FirstOrDefault(preset =>
             {
                 var template = new Glm4Template(tokenizer, new TemplateOptions { Preset = preset });

@@ -28,13 +28,25 @@ public sealed class Glm4Template
         Options = isChosenHere ? Options with { Preset = AutomaticTemplate.Choose(tokenizer) } : Options;
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(Options.MaxInputTokens);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(Options.MaxOutputTokens);
-        endToken = tokenizer.Special.All.TryGetValue(Options.EndToken, out var id)
-            ? id
+        endToken =
+            Options.EndToken == "<|endoftext|>" ? tokenizer.Special.EndOfText
+            : tokenizer.Special.All.TryGetValue(Options.EndToken, out var id) ? id
             : throw new ArgumentException(
                 $"'{Options.EndToken}' is not a special token of this tokenizer; expected <|user|> or "
                     + "<|endoftext|>.",
                 nameof(options)
             );
+        if (
+            Options.Preset != TemplatePreset.Model
+            && Options.Preset.IsOfChatGlm3 != tokenizer.SentencePiece is not null
+        )
+        {
+            throw new InvalidDataException(
+                $"the template '{Options.Preset.Name}' is not for this model, whose tokenizer is "
+                    + $"{(tokenizer.SentencePiece is null ? "GLM-4's" : "ChatGLM3's")}. Set 'template' to auto."
+            );
+        }
+
         toolBlock = new ToolBlock(Options.Preset, tokenizer.ChatTemplate);
         own = Options.Preset == TemplatePreset.Model ? new OwnTemplate(tokenizer) : null;
         Thinks = own?.Thinks ?? Options.Preset.Thinks;
@@ -68,8 +80,8 @@ public sealed class Glm4Template
 
     /// <summary>This template as Jinja, for a model that is exported to other programs.</summary>
     public string ChatTemplate =>
-        own is not null || (isChosenHere && !Options.Preset.IsOfGlm4)
-            ? Tokenizer.ChatTemplate!
+        (own is not null || (isChosenHere && !Options.Preset.IsOfGlm4)) && Tokenizer.ChatTemplate is { } written
+            ? written
             : JinjaTemplate.Write(Options.Preset, toolBlock.BuiltIn);
 
     /// <summary>A note for the user if the model's own chat template differs from <see cref="TemplateOptions.Preset"/>,
@@ -370,6 +382,12 @@ public sealed class Glm4Template
 
     private void Append(List<int> ids, Message message)
     {
+        if (message.Tools.Count > 0 && message.Content.Length > 0 && Options.Preset.IsOfChatGlm3)
+        {
+            Append(ids, Role.System, "", $"{message.Content}\n{ToolBlock.List(message.Tools)}");
+            return;
+        }
+
         if (message.Tools.Count > 0)
         {
             Append(ids, Role.System, "", toolBlock.Render(message.Tools));
@@ -378,6 +396,11 @@ public sealed class Glm4Template
         if (message.Content.Length > 0)
         {
             var styled = ToolCall.InStyle(message, Options.ToolCalls);
+            if (Options.Preset.IsOfChatGlm3)
+            {
+                styled = PythonCall.InStyle(styled);
+            }
+
             Append(
                 ids,
                 styled.Role,

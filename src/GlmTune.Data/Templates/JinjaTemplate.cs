@@ -14,6 +14,11 @@ internal static partial class JinjaTemplate
     /// <param name="builtIn">The sections of the model's built-in tools by type; may be empty.</param>
     public static string Write(TemplatePreset preset, IReadOnlyDictionary<string, string> builtIn)
     {
+        if (preset.IsOfChatGlm3)
+        {
+            return ForChatGlm3(preset);
+        }
+
         var breaks = new string('\n', preset.NewlinesBeforeTool);
         var firstBreaks = new string('\n', preset.NewlinesBeforeFirstTool);
         var heading =
@@ -76,6 +81,22 @@ internal static partial class JinjaTemplate
             .Append("{%- endif -%}");
         return text.ToString();
     }
+
+    // Its calls are Python, which this template does not write: they are shown as they are given.
+    private static string ForChatGlm3(TemplatePreset preset) =>
+        Print("[gMASK]sop")
+        + "{%- for message in messages -%}"
+        + "{%- set role = 'observation' if message.role == 'tool' else message.role -%}"
+        + "{%- set text = message.content or '' -%}"
+        + "{%- set listed = message.tools or (tools if loop.first and role == 'system' else none) -%}"
+        + $"{{%- if tools and loop.first and role != 'system' -%}}{{{{- '<|system|>\n ' + "
+        + $"{Quote(preset.ToolIntroduction + "\n")} + tools | tojson(indent=4) -}}}}{{%- endif -%}}"
+        + $"{{%- if listed -%}}{{%- set text = (text or {Quote(preset.ToolIntroduction!)}) + '\n' + "
+        + "listed | tojson(indent=4) -%}{%- endif -%}"
+        + "{%- if text -%}{{- '<|' + role + '|>' + (message.metadata or '') + '\n ' + text -}}{%- endif -%}"
+        + "{%- endfor -%}{%- if add_generation_prompt -%}"
+        + Print("<|assistant|>")
+        + "{%- endif -%}";
 
     /// <summary>Undoes the quoting of a text that we wrote.</summary>
     public static string Unquote(string quoted) =>

@@ -18,7 +18,7 @@ internal static partial class ModelTemplate
     public static string? Compare(Tokenizer tokenizer, TemplatePreset used, IEnumerable<string> builtIn)
     {
         var template = tokenizer.ChatTemplate;
-        if (string.IsNullOrWhiteSpace(template) || used == TemplatePreset.Model)
+        if (string.IsNullOrWhiteSpace(template) || used == TemplatePreset.Model || used.IsOfChatGlm3)
         {
             return null;
         }

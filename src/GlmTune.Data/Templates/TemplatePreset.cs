@@ -34,8 +34,12 @@ public sealed record TemplatePreset(
     /// <summary>Number of newlines before the first tool's heading.</summary>
     internal int NewlinesBeforeFirstTool { get; init; } = NewlinesBeforeTool;
 
+    /// <summary>Whether it is for ChatGLM3's SentencePiece tokenizer: tools are a JSON list in the system message, and
+    /// calls are Python.</summary>
+    internal bool IsOfChatGlm3 { get; init; }
+
     /// <summary>Whether it has GLM-4's own frame, so that another revision of it may take its place.</summary>
-    internal bool IsOfGlm4 => !PutsSystemFirst && DefaultSystem.Length == 0;
+    internal bool IsOfGlm4 => !PutsSystemFirst && DefaultSystem.Length == 0 && !IsOfChatGlm3;
 
     /// <summary>The preset for GLM-4 models: the June 2024 format with the misspelled name corrected.</summary>
     public static TemplatePreset Default { get; } = new("glm-4", "GLM-4", true, 2, false);
@@ -81,14 +85,24 @@ public sealed record TemplatePreset(
                 "你是一位智能编程助手，你叫CodeGeeX。你会为用户回答关于编程、代码、计算机方面的任何问题，并提供格式规范、可以执行、准确安全的代码，并在必要时提供详细的解释。",
         };
 
+    /// <summary>ChatGLM3-6B.</summary>
+    public static TemplatePreset ChatGlm3 { get; } =
+        new("chatglm3", "", false, 0, false)
+        {
+            IsOfChatGlm3 = true,
+            ToolIntroduction =
+                "Answer the following questions as best as you can. You have access to the following tools:",
+        };
+
     /// <summary>All presets, <see cref="Default"/> first.</summary>
     public static IReadOnlyList<TemplatePreset> All { get; } =
-    [Default, June2024, Mid2024, Late2024, Vision, April2025, Z1, CodeGeeX4];
+    [Default, June2024, Mid2024, Late2024, Vision, April2025, Z1, CodeGeeX4, ChatGlm3];
 
     /// <summary>No preset: the chat template in the model's own files is run.</summary>
     public static TemplatePreset Model { get; } = new("model", "", false, 0, true);
 
-    /// <summary>The default choice: <see cref="Default"/> for a model of GLM-4's format, another preset that writes
+    /// <summary>The default choice: <see cref="ChatGlm3"/> for a model with ChatGLM3's kind of tokenizer,
+    /// <see cref="Default"/> for one of GLM-4's format, another preset that writes
     /// what the chat template in the model's files writes, or <see cref="Model"/>.</summary>
     public static TemplatePreset Automatic { get; } = new("auto", "", false, 0, false);
 

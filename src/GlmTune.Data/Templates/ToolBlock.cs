@@ -40,6 +40,11 @@ internal sealed partial class ToolBlock
     /// <exception cref="InvalidDataException">This model's chat template has no text for a built-in tool.</exception>
     public string Render(IReadOnlyList<ToolDefinition> tools)
     {
+        if (preset.IsOfChatGlm3)
+        {
+            return $"{Preamble(preset)}\n{List(tools)}";
+        }
+
         var text = new StringBuilder(Preamble(preset));
         foreach (var (index, tool) in tools.Index())
         {
@@ -49,6 +54,15 @@ internal sealed partial class ToolBlock
 
         return text.ToString();
     }
+
+    /// <summary>The definitions of functions as a JSON list, as ChatGLM3 reads them.</summary>
+    /// <exception cref="InvalidDataException">A tool is not a function.</exception>
+    public static string List(IReadOnlyList<ToolDefinition> tools) =>
+        tools.FirstOrDefault(tool => tool.Type != "function") is { } builtIn
+            ? throw new InvalidDataException(
+                $"no text for the built-in tool '{builtIn.Type}': ChatGLM3's format has functions only."
+            )
+            : PythonJson.Rewrite($"[{string.Join(',', tools.Select(tool => tool.Json))}]", indent: 4);
 
     private string Section(ToolDefinition tool)
     {

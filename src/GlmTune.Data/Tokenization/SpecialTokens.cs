@@ -30,6 +30,14 @@ public sealed class SpecialTokens
 
     private readonly Dictionary<int, string> texts;
 
+    /// <summary>ChatGLM3's special tokens in the order of their ids, which follow the last piece.</summary>
+    internal static IReadOnlyList<string> ChatGlm3Order { get; } =
+    ["[MASK]", "[gMASK]", "[sMASK]", OlderSop, "eop", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"];
+
+    // ChatGLM3's names of two of them.
+    private const string OlderSop = "sop";
+    private const string OlderEndOfText = "</s>";
+
     /// <summary>Creates the set from all special tokens of a tokenizer.</summary>
     /// <param name="all">Ids by text; must include the seven tokens that the chat template needs.</param>
     /// <param name="padding">Text of the token used for left padding.</param>
@@ -38,17 +46,8 @@ public sealed class SpecialTokens
     public SpecialTokens(IReadOnlyDictionary<string, int> all, string padding = "<|endoftext|>")
     {
         All = all.OrderBy(token => token.Value).ToDictionary(StringComparer.Ordinal);
-        string[] needed =
-        [
-            "<|endoftext|>",
-            "[gMASK]",
-            "<sop>",
-            "<|system|>",
-            "<|user|>",
-            "<|assistant|>",
-            "<|observation|>",
-            padding,
-        ];
+        var (end, sop) = all.ContainsKey(OlderSop) ? (OlderEndOfText, OlderSop) : ("<|endoftext|>", "<sop>");
+        string[] needed = [end, "[gMASK]", sop, "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>", padding];
         var missing = needed.Where(text => !All.ContainsKey(text)).Distinct().ToList();
         if (missing.Count > 0)
         {
@@ -70,9 +69,9 @@ public sealed class SpecialTokens
             }
         }
 
-        EndOfText = All["<|endoftext|>"];
+        EndOfText = All[end];
         GMask = All["[gMASK]"];
-        Sop = All["<sop>"];
+        Sop = All[sop];
         System = All["<|system|>"];
         User = All["<|user|>"];
         Assistant = All["<|assistant|>"];
@@ -84,13 +83,13 @@ public sealed class SpecialTokens
     /// <summary>Every special token, text to id, in ascending order of ids.</summary>
     public IReadOnlyDictionary<string, int> All { get; }
 
-    /// <summary>Id of <c>&lt;|endoftext|&gt;</c>.</summary>
+    /// <summary>Id of <c>&lt;|endoftext|&gt;</c>, or of ChatGLM3's <c>&lt;/s&gt;</c>.</summary>
     public int EndOfText { get; }
 
     /// <summary>Id of <c>[gMASK]</c>, the first token of every sequence.</summary>
     public int GMask { get; }
 
-    /// <summary>Id of <c>&lt;sop&gt;</c>, the second token of every sequence.</summary>
+    /// <summary>Id of <c>&lt;sop&gt;</c> (in ChatGLM3 <c>sop</c>), the second token of every sequence.</summary>
     public int Sop { get; }
 
     /// <summary>Id of <c>&lt;|system|&gt;</c>.</summary>
@@ -127,6 +126,17 @@ public sealed class SpecialTokens
 
     /// <summary>The text of a special token; null for any other id.</summary>
     public string? TextOf(int id) => texts.GetValueOrDefault(id);
+
+    /// <summary>ChatGLM3's special tokens for a model.</summary>
+    internal static SpecialTokens Of(SentencePieceModel model) =>
+        new(
+            ChatGlm3Order
+                .Index()
+                .ToDictionary(token => token.Item, token => model.Pieces.Count + token.Index)
+                .Append(KeyValuePair.Create(OlderEndOfText, model.EndOfText))
+                .ToDictionary(),
+            OlderEndOfText
+        );
 
     /// <summary>GLM-4's fourteen special tokens, with ids from <paramref name="ranks"/> on.</summary>
     public static SpecialTokens After(int ranks) =>

@@ -15,14 +15,6 @@ internal static class TokenRanks
     /// <exception cref="InvalidDataException">A line has another form, or a rank is out of order.</exception>
     public static byte[][] Parse(ReadOnlySpan<byte> content, string name)
     {
-        if (content.StartsWith((byte)'\n') && content[..Math.Min(content.Length, 64)].IndexOf("<unk>"u8) >= 0)
-        {
-            throw new InvalidDataException(
-                $"{name}: is a SentencePiece tokenizer, as used by ChatGLM-6B, ChatGLM2-6B and ChatGLM3-6B; "
-                    + "it is not supported. Expected GLM-4's format, with one line per token."
-            );
-        }
-
         var tokens = new List<byte[]>(content.Count((byte)'\n') + 1);
         var line = 0;
         foreach (var range in content.Split((byte)'\n'))

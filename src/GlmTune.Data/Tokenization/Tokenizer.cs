@@ -6,12 +6,13 @@ using System.Text.RegularExpressions;
 namespace GlmTune.Data.Tokenization;
 
 /// <summary>Converts text to token ids and back: byte-level byte-pair encoding by rank, identical to GLM-4's own
-/// tokenizer.</summary>
-/// <remarks>Thread-safe. Decoding an encoded text gives the same bytes. Load one with
-/// <see cref="TokenizerFile"/>.</remarks>
+/// tokenizer, or ChatGLM3's SentencePiece.</summary>
+/// <remarks>Thread-safe. Decoding an encoded text gives the same bytes; SentencePiece puts a space before every text,
+/// which decoding keeps in the middle. Load one with <see cref="TokenizerFile"/>.</remarks>
 public sealed class Tokenizer
 {
-    private readonly Task<EncodingTables> tables;
+    private readonly Task<EncodingTables>? tables;
+    private readonly SentencePieceEncoder? pieces;
     private readonly ConcurrentBag<TextEncoder> encoders = [];
     private readonly byte[][] bytes;
     private readonly Regex specialTexts;
@@ -22,9 +23,8 @@ public sealed class Tokenizer
     /// <exception cref="InvalidDataException">A single byte has no token, a token occurs twice, or the id of a special
     /// token is also a rank.</exception>
     public Tokenizer(IReadOnlyList<byte[]> ranks, SpecialTokens special)
+        : this([.. ranks], special)
     {
-        bytes = [.. ranks];
-        Special = special;
         var (lowest, id) = special.All.MinBy(token => token.Value);
         if (id < bytes.Length)
         {
@@ -37,11 +37,30 @@ public sealed class Tokenizer
         // The tables take most of the loading time, so they are built in the background until the first text.
         var index = TokenRanks.Index(bytes);
         tables = Task.Run(() => new EncodingTables(bytes, index));
+    }
+
+    /// <summary>Creates a tokenizer from a SentencePiece model.</summary>
+    /// <param name="model">The pieces.</param>
+    /// <param name="special">The special tokens: the end of text, and those whose ids follow the pieces.</param>
+    internal Tokenizer(SentencePieceModel model, SpecialTokens special)
+        : this(model.TextOfPieces(), special)
+    {
+        SentencePiece = model;
+        pieces = new SentencePieceEncoder(model);
+    }
+
+    private Tokenizer(byte[][] bytes, SpecialTokens special)
+    {
+        this.bytes = bytes;
+        Special = special;
         specialTexts = new Regex(
             string.Join('|', special.All.Keys.OrderByDescending(text => text.Length).Select(Regex.Escape)),
             RegexOptions.CultureInvariant
         );
     }
+
+    /// <summary>The SentencePiece model; null if tokens have ranks.</summary>
+    internal SentencePieceModel? SentencePiece { get; }
 
     /// <summary>The special tokens of this tokenizer.</summary>
     public SpecialTokens Special { get; }
@@ -101,9 +120,13 @@ public sealed class Tokenizer
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecial = true)
     {
         var text = new ArrayBufferWriter<byte>();
+        // The space that was put before the text.
+        var isFirst = SentencePiece?.AddsSpace == true;
         foreach (var id in ids)
         {
-            text.Write(BytesOf(id, skipSpecial));
+            var piece = BytesOf(id, skipSpecial);
+            text.Write(isFirst && piece.StartsWith((byte)' ') ? piece[1..] : piece);
+            isFirst = SentencePiece?.AddsSpace == true && Special.TextOf(id) is not null;
         }
 
         return Encoding.UTF8.GetString(text.WrittenSpan);
@@ -114,7 +137,7 @@ public sealed class Tokenizer
     /// <param name="skipSpecial">Whether to return nothing for a special token instead of its text.</param>
     public ReadOnlySpan<byte> BytesOf(int id, bool skipSpecial = true)
     {
-        if ((uint)id < (uint)bytes.Length)
+        if ((uint)id < (uint)bytes.Length && bytes[id].Length > 0)
         {
             return bytes[id];
         }
@@ -131,10 +154,16 @@ public sealed class Tokenizer
             text = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text.ToArray()));
         }
 
+        if (pieces is not null)
+        {
+            pieces.AppendTo(ids, text);
+            return;
+        }
+
         // As many encoders as threads encode at a time.
         if (!encoders.TryTake(out var encoder))
         {
-            encoder = new TextEncoder(tables.GetAwaiter().GetResult());
+            encoder = new TextEncoder(tables!.GetAwaiter().GetResult());
         }
 
         encoder.AppendTo(ids, text);

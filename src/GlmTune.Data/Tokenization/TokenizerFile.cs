@@ -28,7 +28,8 @@ public static class TokenizerFile
     /// <summary>Reads a model folder's tokenizer, from <c>tokenizer.model</c> if it exists, otherwise from
     /// <c>tokenizer.json</c>.</summary>
     /// <remarks>The special tokens are those listed in <c>tokenizer_config.json</c> or <c>tokenizer.json</c>; without a
-    /// list, GLM-4's fourteen after the last rank.</remarks>
+    /// list, GLM-4's fourteen after the last rank. If <c>tokenizer.model</c> is a SentencePiece model, they are
+    /// ChatGLM3's.</remarks>
     /// <exception cref="InvalidDataException">The folder has no tokenizer, or a file is damaged or of another
     /// kind.</exception>
     public static Tokenizer Read(string folder)
@@ -40,7 +41,13 @@ public static class TokenizerFile
         if (File.Exists(model))
         {
             FileContent.Check(model);
-            ranks = TokenRanks.Parse(RegularFile.ReadBytes(model), model);
+            var content = RegularFile.ReadBytes(model);
+            if (SentencePieceModel.IsOne(content))
+            {
+                return ReadSentencePiece(content, model, config);
+            }
+
+            ranks = TokenRanks.Parse(content, model);
             special = config.SpecialTokens;
             if (special is { Count: > 0 } && ranks.Length < special.Values.Min())
             {
@@ -77,6 +84,24 @@ public static class TokenizerFile
         }
     }
 
+    private static Tokenizer ReadSentencePiece(byte[] content, string path, TokenizerConfig config)
+    {
+        var model = SentencePieceModel.Parse(content, path);
+        var special = SpecialTokens.Of(model);
+        foreach (var (text, id) in config.SpecialTokens ?? special.All)
+        {
+            if (special.All.TryGetValue(text, out var expected) && expected != id)
+            {
+                throw new InvalidDataException(
+                    $"{path}: has {model.Pieces.Count} pieces, after which '{text}' is {expected}; in "
+                        + $"tokenizer_config.json it is {id}. Are both from the same model?"
+                );
+            }
+        }
+
+        return new Tokenizer(model, special) { ChatTemplate = config.ChatTemplate, MaxLength = config.MaxLength };
+    }
+
     /// <summary>Writes <c>tokenizer.model</c> and <c>tokenizer_config.json</c>.</summary>
     /// <param name="tokenizer">The tokenizer.</param>
     /// <param name="folder">Target folder; created if needed.</param>
@@ -86,9 +111,14 @@ public static class TokenizerFile
     {
         AtomicFile.Write(
             Path.Combine(folder, "tokenizer.model"),
-            file => file.Write(TokenRanks.Format(tokenizer.Ranks))
+            file => file.Write(tokenizer.SentencePiece?.File ?? TokenRanks.Format(tokenizer.Ranks))
         );
-        TokenizerConfig.Write(tokenizer, folder, "ChatGLM4Tokenizer", chatTemplate);
+        TokenizerConfig.Write(
+            tokenizer,
+            folder,
+            tokenizer.SentencePiece is null ? "ChatGLM4Tokenizer" : "ChatGLMTokenizer",
+            chatTemplate
+        );
     }
 
     /// <summary>Writes <c>tokenizer.json</c> and <c>tokenizer_config.json</c>.</summary>
@@ -99,6 +129,13 @@ public static class TokenizerFile
     /// cannot represent.</exception>
     public static void WriteLibrary(Tokenizer tokenizer, string folder, string? chatTemplate = null)
     {
+        if (tokenizer.SentencePiece is not null)
+        {
+            // The library's loader of this kind of tokenizer reads the same file.
+            WriteOriginal(tokenizer, folder, chatTemplate);
+            return;
+        }
+
         TokenizerJson.Write(tokenizer, Path.Combine(folder, "tokenizer.json"));
         TokenizerConfig.Write(tokenizer, folder, "PreTrainedTokenizerFast", chatTemplate);
     }

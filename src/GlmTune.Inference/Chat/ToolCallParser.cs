@@ -5,10 +5,10 @@ using GlmTune.Data.Conversations;
 
 namespace GlmTune.Inference;
 
-/// <summary>Finds the tool call in a model's output, in either of two styles.</summary>
+/// <summary>Finds the tool call in a model's output, in any of three styles.</summary>
 /// <remarks>GLM-4's own style: the tool's name on the first line, then the arguments as a JSON object (for built-in
 /// tools of the model, as their own text). The fine-tuning demo's style: content <c>{"name": …, "arguments":
-/// {…}}</c>.</remarks>
+/// {…}}</c>. ChatGLM3's style: the name, then Python that calls <c>tool_call</c>.</remarks>
 internal static partial class ToolCallParser
 {
     /// <summary>Parses one message of the model.</summary>
@@ -63,7 +63,7 @@ internal static partial class ToolCallParser
         var arguments =
             ToolDefinition.BuiltIn.Contains(name) && !content.StartsWith('{')
                 ? BuiltInArguments(name, content)
-                : WithoutFence(content);
+                : PythonCall.Read(content) ?? WithoutFence(content);
         var call = new ToolCall(name, arguments, ToolCallStyle.Native);
         return call.HasJsonArguments
             ? new ParsedAnswer(new Message(Role.Assistant, content) { Metadata = name }, call)

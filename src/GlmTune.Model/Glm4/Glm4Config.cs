@@ -77,6 +77,19 @@ internal sealed record Glm4Config : ModelConfig
             PaddingTokenId = 59246,
         };
 
+    /// <summary>The shape of ChatGLM3-6B.</summary>
+    public static Glm4Config ChatGlm3_6B { get; } =
+        Glm4_9B with
+        {
+            LayerCount = 28,
+            VocabularySize = 65024,
+            NormEpsilon = 1e-05,
+            RotaryBase = 10_000,
+            MaxPositions = 8192,
+            EndTokenIds = [2],
+            PaddingTokenId = 0,
+        };
+
     /// <inheritdoc/>
     public override IReadOnlyList<CheckpointLayout> Layouts =>
         OutputNorms || TiedHead ? [CheckpointLayout.Library] : [CheckpointLayout.Original, CheckpointLayout.Library];
@@ -152,7 +165,13 @@ internal sealed record Glm4Config : ModelConfig
         Set("use_cache", true);
         if (EndTokenIds.Count > 0)
         {
-            Set("eos_token_id", new JsonArray([.. EndTokenIds.Select(id => (JsonNode)id)]));
+            // ChatGLM3's own code expects a number.
+            Set(
+                "eos_token_id",
+                EndTokenIds is [var only] && json["eos_token_id"] is JsonValue
+                    ? only
+                    : new JsonArray([.. EndTokenIds.Select(id => (JsonNode)id)])
+            );
         }
 
         if (PaddingTokenId is { } padding)

@@ -27,6 +27,14 @@ internal static class GgufTokenizer
         string chatTemplate
     )
     {
+        if (tokenizer.SentencePiece is not null)
+        {
+            throw new InvalidDataException(
+                "the tokenizer is ChatGLM3's SentencePiece, which cannot be written as GGUF. Serve the model with "
+                    + "glmtune serve, or use transformers or vLLM."
+            );
+        }
+
         var special = tokenizer.Special;
         List<string> texts = [.. tokenizer.Ranks.Select(ByteAlphabet.Write)];
         List<int> kinds = [.. Enumerable.Repeat((int)Kind.Normal, texts.Count)];

@@ -111,12 +111,12 @@ public sealed class UnreadableModelTests
                 copy => copy.Edit("config.json", json => json["vision_config"] = new JsonObject { ["depth"] = 1 })
             },
             {
-                "this is ChatGLM3-6B",
-                copy => copy.Edit("config.json", json => json["_name_or_path"] = "THUDM/chatglm3-6b-32k")
+                "this is ChatGLM2-6B",
+                copy => copy.Edit("config.json", json => json["_name_or_path"] = "THUDM/chatglm2-6b-32k")
             },
             {
-                "this is ChatGLM2-6B or ChatGLM3-6B",
-                copy => copy.Edit("config.json", json => json["padded_vocab_size"] = 65024)
+                "this is CodeGeeX2-6B",
+                copy => copy.Edit("config.json", json => json["_name_or_path"] = "codegeex2-6b")
             },
             { "this is ChatGLM-6B, ", copy => copy.Edit("config.json", json => json["inner_hidden_size"] = 16384) },
             {
@@ -248,17 +248,13 @@ public sealed class UnreadableModelTests
     }
 
     [Fact]
-    public async Task A_SentencePiece_tokenizer_is_named()
+    public async Task A_damaged_SentencePiece_tokenizer_is_named()
     {
         using var copy = ModelCopy.OfNano();
         copy.Write("tokenizer.model", "\n\u000e\n\u0005<unk>\u0015\0\0\0\0\u0018\u0002\n");
         var run = await Run.Of("model", "info", copy.Path);
         Assert.Equal(2, run.Code);
-        Assert.Contains(
-            "tokenizer.model: is a SentencePiece tokenizer, as used by ChatGLM-6B",
-            run.Error,
-            StringComparison.Ordinal
-        );
+        Assert.Contains("tokenizer.model: is a damaged SentencePiece model", run.Error, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -29,7 +29,7 @@ public class AutomaticTemplateTests
     [Fact]
     public void Every_presets_own_template_is_taken_for_GLM_4s_or_its_own()
     {
-        foreach (var preset in TemplatePreset.All)
+        foreach (var preset in TemplatePreset.All.Where(preset => !preset.IsOfChatGlm3))
         {
             var written = new Glm4Template(
                 TinyTokenizer.Create(),
@@ -68,7 +68,7 @@ public class AutomaticTemplateTests
     public void A_preset_that_was_asked_for_stays()
     {
         var foreign = Frame + "You are a pirate.";
-        foreach (var preset in TemplatePreset.All)
+        foreach (var preset in TemplatePreset.All.Where(preset => !preset.IsOfChatGlm3))
         {
             var template = new Glm4Template(TinyTokenizer.Create(foreign), new TemplateOptions { Preset = preset });
             Assert.Equal(preset, template.Options.Preset);

@@ -40,7 +40,8 @@ public class JinjaTemplateTests
     public void Presets_differ_in_their_texts()
     {
         var templates = TemplatePreset
-            .All.Select(preset =>
+            .All.Where(preset => preset.IsOfGlm4)
+            .Select(preset =>
                 new Glm4Template(TinyTokenizer.Create(), new TemplateOptions { Preset = preset }).ChatTemplate
             )
             .ToList();

@@ -48,7 +48,13 @@ public class ToolCallParserTests
     )]
     [InlineData("python\nprint(1)\nprint(2)", "python", "{\"code\":\"print(1)\\nprint(2)\"}", ToolCallStyle.Native)]
     [InlineData("cogview\na red cat", "cogview", "{\"prompt\":\"a red cat\"}", ToolCallStyle.Native)]
-    public void Calls_of_both_styles_are_read(string text, string name, string arguments, ToolCallStyle style)
+    [InlineData(
+        " get_weather\n ```python\ntool_call(city='北京', days=2)\n```",
+        "get_weather",
+        "{\"city\":\"北京\",\"days\":2}",
+        ToolCallStyle.Native
+    )]
+    public void Calls_of_all_styles_are_read(string text, string name, string arguments, ToolCallStyle style)
     {
         var parsed = ToolCallParser.Parse(text, Tools);
         Assert.Equal(new ToolCall(name, arguments, style), parsed.Call);
@@ -60,6 +66,7 @@ public class ToolCallParserTests
     [InlineData("get_weather\nis a function {", "get_weather\nis a function {")]
     [InlineData("get_weather\n{\"city\": ", "get_weather\n{\"city\":")]
     [InlineData("get_weather\n[1]", "get_weather\n[1]")]
+    [InlineData("get_weather\n```python\nprint(1)\n```", "get_weather\n```python\nprint(1)\n```")]
     [InlineData("get_weather\n{\"city\": \"\\ud800\"}", "get_weather\n{\"city\": \"\\ud800\"}")]
     [InlineData("get_weather\n{\"\\udc00\": 1}", "get_weather\n{\"\\udc00\": 1}")]
     [InlineData(

@@ -257,7 +257,7 @@ public class RecipeErrorTests
     [InlineData(
         "data_config: {train_file: a.jsonl, template: glm4}",
         "r.yaml, line 1: 'data_config.template' is 'glm4'; expected one of auto, glm-4, glm-4-june-2024, "
-            + "glm-4-mid-2024, glm-4-late-2024, glm-4v, glm-4-0414, glm-z1-0414, codegeex4, "
+            + "glm-4-mid-2024, glm-4-late-2024, glm-4v, glm-4-0414, glm-z1-0414, codegeex4, chatglm3, "
             + "model; did you mean 'glm-4'?"
     )]
     [InlineData(
