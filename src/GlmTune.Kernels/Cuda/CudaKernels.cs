@@ -281,12 +281,15 @@ internal sealed class CudaKernels : LayerKernels
     }
 
     /// <inheritdoc/>
-    public override Tensor MixedDown(Tensor x, MixedRows rows, MixedLowRank adapters) =>
-        mixed.Down(x, rows, adapters) ?? base.MixedDown(x, rows, adapters);
-
-    /// <inheritdoc/>
-    public override Tensor MixedUp(Tensor low, MixedRows rows, MixedLowRank adapters, long outputs, Tensor? added) =>
-        mixed.Up(low, rows, adapters, outputs, added) ?? base.MixedUp(low, rows, adapters, outputs, added);
+    public override Tensor MixedLowRank(
+        Tensor x,
+        MixedRows rows,
+        MixedLowRank adapters,
+        long outputs,
+        Tensor? added = null
+    ) =>
+        mixed.MixedLowRank(x, rows, adapters, outputs, added)
+        ?? base.MixedLowRank(x, rows, adapters, outputs, added);
 
     /// <inheritdoc/>
     public override void AddProduct(Tensor y, Tensor x, Tensor weight)

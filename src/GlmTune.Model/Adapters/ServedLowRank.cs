@@ -76,7 +76,7 @@ internal sealed class ServedLowRank(Linear linear, int rows) : LinearAdapter, ID
         }
 
         using var scope = NewDisposeScope();
-        y.AddInPlace(Delta(x, used, context.Kernels, null));
+        y.AddInPlace(context.Kernels.MixedLowRank(x, used, Matrices, linear.OutputWidth));
         if (gains is not null)
         {
             y.mul_(gains.index_select(0, used.Index));
@@ -86,7 +86,13 @@ internal sealed class ServedLowRank(Linear linear, int rows) : LinearAdapter, ID
     /// <inheritdoc/>
     public override Tensor? BeginOutput(Tensor x, LayerContext context) =>
         context.Adapters is { } used
-            ? Delta(x, used, context.Kernels, gains is null ? linear.Bias?.Value : null)
+            ? context.Kernels.MixedLowRank(
+                x,
+                used,
+                Matrices,
+                linear.OutputWidth,
+                gains is null ? linear.Bias?.Value : null
+            )
             : null;
 
     /// <inheritdoc/>
@@ -127,12 +133,5 @@ internal sealed class ServedLowRank(Linear linear, int rows) : LinearAdapter, ID
         Matrices.Dispose();
         gains?.Dispose();
         gains = null;
-    }
-
-    private Tensor Delta(Tensor x, MixedRows used, LayerKernels kernels, Tensor? bias)
-    {
-        using var scope = NewDisposeScope();
-        var low = kernels.MixedDown(x, used, Matrices);
-        return kernels.MixedUp(low, used, Matrices, linear.OutputWidth, bias).MoveToOuterDisposeScope();
     }
 }
