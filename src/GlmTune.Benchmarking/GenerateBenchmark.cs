@@ -38,8 +38,15 @@ internal sealed record GenerateBenchmarkOptions
     /// <summary>Number of prompts for the time to the first token.</summary>
     public int FirstTokenRuns { get; init; } = 10;
 
-    /// <summary>Rank of a LoRA adapter with random values on query, key and value; 0: none.</summary>
+    /// <summary>Rank of a LoRA adapter with random values; 0: none.</summary>
     public int LoraRank { get; init; }
+
+    /// <summary>Number of such adapters, which the rows of a batch use in turn; 0: one, attached for all
+    /// rows.</summary>
+    public int Adapters { get; init; }
+
+    /// <summary>Modules that LoRA adapts; null: query, key and value.</summary>
+    public LoraTargets? LoraTargets { get; init; }
 
     /// <summary>Decoder layers of random weights; null: all layers of the model.</summary>
     public int? Layers { get; init; }
@@ -102,19 +109,8 @@ internal static class GenerateBenchmark
         var device = NativeRuntime.DefaultDevice();
         RequireMemory(options, device);
         using var model = Load(options, device);
-        using var lora =
-            options.LoraRank == 0
-                ? null
-                : Lora.Attach(
-                    model,
-                    new LoraOptions
-                    {
-                        Rank = options.LoraRank,
-                        Alpha = 32,
-                        InitWeights = LoraInitialization.Random,
-                    }
-                );
-        lora?.Initialize(1);
+        using var lora = options.LoraRank == 0 || options.Adapters > 0 ? null : Attach(model, options, 1);
+        using var served = options.LoraRank == 0 || options.Adapters == 0 ? null : Serve(model, options);
         var random = new Random(7);
         var first = options.FirstTokenPrompt == 0 ? (double?)null : FirstToken(model, options, random);
         var cases = options.Batches.Select(batch => Measure(model, options, batch, random)).ToList();
@@ -125,6 +121,36 @@ internal static class GenerateBenchmark
             options.FirstTokenPrompt,
             first
         );
+    }
+
+    private static Lora Attach(DecoderModel model, GenerateBenchmarkOptions options, int seed)
+    {
+        var lora = Lora.Attach(
+            model,
+            new LoraOptions
+            {
+                Rank = options.LoraRank,
+                Alpha = 32,
+                InitWeights = LoraInitialization.Random,
+                TargetModules = options.LoraTargets,
+            }
+        );
+        lora.Initialize(seed);
+        return lora;
+    }
+
+    private static ServedAdapters Serve(DecoderModel model, GenerateBenchmarkOptions options)
+    {
+        // One set of random values is enough: every adapter has its own copy of them.
+        using var lora = Attach(model, options, 1);
+        lora.Detach(model);
+        var served = new ServedAdapters(model);
+        for (var i = 0; i < options.Adapters; i++)
+        {
+            served.Add(served.Copy($"{i}", lora));
+        }
+
+        return served;
     }
 
     private static void RequireMemory(GenerateBenchmarkOptions options, Device device)
@@ -213,7 +239,10 @@ internal static class GenerateBenchmark
             [
                 .. Enumerable
                     .Range(0, batch)
-                    .Select(_ => new GenerationRequest(Prompt(model, options.PromptTokens, random))),
+                    .Select(row => new GenerationRequest(Prompt(model, options.PromptTokens, random))
+                    {
+                        Adapter = model.Served is null ? null : $"{row % options.Adapters}",
+                    }),
             ];
         // Kernels are compiled and libraries initialized once.
         generator.GenerateAll([

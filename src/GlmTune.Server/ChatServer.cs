@@ -14,13 +14,15 @@ internal static class ChatServer
     /// <param name="models">The models; owned by the caller, and must outlive the server.</param>
     /// <param name="options">Address, access rules and limits.</param>
     /// <param name="tools">Functions that the chat page may run on this machine, call by call; null: none.</param>
+    /// <param name="adapters">Loads and unloads adapters of the first model on request; null: not allowed.</param>
     /// <param name="map">Maps further endpoints, such as pages; null: none.</param>
     /// <exception cref="InvalidDataException">The host is not an address.</exception>
     public static WebApplication Create(
         ServedModels models,
         ServerOptions options,
         ServerTools? tools = null,
-        Action<WebApplication>? map = null
+        Action<WebApplication>? map = null,
+        IAdapterLoader? adapters = null
     )
     {
         var queue = new RequestQueue(models.Slots, options.Limits, options.Time);
@@ -37,6 +39,11 @@ internal static class ChatServer
                     .AddSingleton<Admission>()
                     .AddSingleton<GrammarCache>();
                 services.AddSingleton<ChatEndpoint>().AddSingleton<CompletionEndpoint>();
+                if (adapters is not null)
+                {
+                    services.AddSingleton(adapters).AddSingleton<AdapterEndpoint>();
+                }
+
                 // A lambda, because the generator of API descriptions requires one.
                 services.AddOpenApi(openApi => ServerDocument.Describe(openApi));
             },
@@ -46,6 +53,11 @@ internal static class ChatServer
                 app.MapModels();
                 ChatEndpoint.Map(app);
                 CompletionEndpoint.Map(app);
+                if (adapters is not null)
+                {
+                    AdapterEndpoint.Map(app);
+                }
+
                 app.MapMetrics();
                 app.MapOpenApi("/openapi/{documentName}.json").AllowWithoutKey();
 

@@ -5,9 +5,10 @@ namespace GlmTune.Benchmarking.Tests;
 public class GenerateBenchmarkTests
 {
     [Theory]
-    [InlineData(false, 0, false)]
-    [InlineData(true, 4, true)]
-    public void Every_case_is_measured(bool sample, int loraRank, bool plain)
+    [InlineData(false, 0, 0, false)]
+    [InlineData(true, 4, 0, true)]
+    [InlineData(false, 4, 2, false)]
+    public void Every_case_is_measured(bool sample, int loraRank, int adapters, bool plain)
     {
         var result = GenerateBenchmark.Run(
             new GenerateBenchmarkOptions
@@ -20,6 +21,7 @@ public class GenerateBenchmarkTests
                 FirstTokenRuns = 1,
                 Sample = sample,
                 LoraRank = loraRank,
+                Adapters = adapters,
                 Plain = plain,
             }
         );
@@ -29,13 +31,12 @@ public class GenerateBenchmarkTests
             found =>
                 Assert.True(
                     found
-                        is
-                    {
-                        FirstTokenSeconds: > 0,
-                        TokensPerSecond: > 0,
-                        StepSeconds: > 0,
-                        ReadGigabytesPerSecond: > 0
-                    },
+                        is {
+                            FirstTokenSeconds: > 0,
+                            TokensPerSecond: > 0,
+                            StepSeconds: > 0,
+                            ReadGigabytesPerSecond: > 0
+                        },
                     found.ToString()
                 )
         );

@@ -27,6 +27,10 @@ internal sealed record StressRequest(int PromptTokens, int MaxNewTokens, Random 
 {
     /// <summary>Tokens at the beginning that all prompts of the test share.</summary>
     public int SharedTokens { get; init; }
+
+    /// <summary>Name of the adapter, or of a server's model, to ask; null: the one that the target has for
+    /// all.</summary>
+    public string? Adapter { get; init; }
 }
 
 /// <summary>A target of load tests: something that answers requests.</summary>

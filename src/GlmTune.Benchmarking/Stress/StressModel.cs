@@ -17,6 +17,7 @@ internal sealed class StressModel(ChatModel chat, string name) : IStressTarget
     {
         var request = new GenerationRequest(StressPrompt.Ids(chat.Template.Tokenizer, asked))
         {
+            Adapter = asked.Adapter,
             Options = new()
             {
                 DoSample = false,

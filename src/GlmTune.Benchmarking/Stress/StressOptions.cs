@@ -21,6 +21,10 @@ internal sealed record StressOptions
     /// <summary>Tokens at the beginning that all prompts share. Default: 0.</summary>
     public int SharedTokens { get; init; }
 
+    /// <summary>Adapters, or models of a server, that requests ask in turn; empty: all ask the same one. Default:
+    /// empty.</summary>
+    public IReadOnlyList<string> Adapters { get; init; } = [];
+
     /// <summary>Mean requests per second of an open-loop test: requests come at random times (a Poisson process),
     /// whether or not earlier ones were answered; concurrency times rounds of them. Null: each client sends its next
     /// request when its last one was answered. Default: null.</summary>

@@ -72,7 +72,7 @@ internal sealed class StressServer : IStressTarget, IDisposable
             Content = JsonContent.Create(
                 new
                 {
-                    model,
+                    model = asked.Adapter ?? model,
                     messages = new[] { new { role = "user", content = StressPrompt.Text(asked) } },
                     max_tokens = asked.MaxNewTokens,
                     temperature = 0,

@@ -178,6 +178,10 @@ internal static class StressTest
             var request = new StressRequest(tokens, options.MaxNewTokens, random)
             {
                 SharedTokens = options.SharedTokens,
+                Adapter =
+                    options.Adapters.Count == 0
+                        ? null
+                        : options.Adapters[((asker * options.Rounds) + round) % options.Adapters.Count],
             };
             try
             {

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using GlmTune.Benchmarking;
+using GlmTune.Model.Adapters;
 using GlmTune.Recipes.Models;
 
 namespace GlmTune.Cli.Commands;
@@ -33,7 +34,19 @@ internal static class BenchGenerateCommand
             standard.FirstTokenPrompt,
             0
         );
-        var rank = NumberOption.Of("--lora-rank", "LoRA rank on query, key and value; 0: no adapter", 0, 0);
+        var rank = NumberOption.Of("--lora-rank", "LoRA rank on the --lora-targets; 0: no adapter", 0, 0);
+        var adapters = NumberOption.Of(
+            "--adapters",
+            "number of such adapters, which the rows of a batch use in turn; 0: one for all rows",
+            0,
+            0
+        );
+        var targets = new Option<string>("--lora-targets")
+        {
+            Description = "modules that LoRA adapts: qkv (query, key and value) or all-linear",
+            DefaultValueFactory = _ => "qkv",
+        };
+        targets.AcceptOnlyFromAmong("qkv", "all-linear");
         var layers = NumberOption.Optional<int>("--layers", "decoder layers of random weights; default: all", 1);
         var sample = new Option<bool>("--sample")
         {
@@ -54,12 +67,21 @@ internal static class BenchGenerateCommand
             answer,
             first,
             rank,
+            adapters,
+            targets,
             layers,
             sample,
             quantization,
             plain,
             json,
         };
+        command.Validators.Add(given =>
+        {
+            if (given.GetValue(adapters) > 0 && given.GetValue(rank) == 0)
+            {
+                given.AddError("--adapters requires --lora-rank.");
+            }
+        });
         command.SetAction(given =>
         {
             var result = GenerateBenchmark.Run(
@@ -72,6 +94,8 @@ internal static class BenchGenerateCommand
                     NewTokens = given.GetRequiredValue(answer),
                     FirstTokenPrompt = given.GetRequiredValue(first),
                     LoraRank = given.GetRequiredValue(rank),
+                    Adapters = given.GetRequiredValue(adapters),
+                    LoraTargets = given.GetValue(targets) == "all-linear" ? LoraTargets.AllLinear : null,
                     Layers = given.GetValue(layers),
                     Sample = given.GetValue(sample),
                     Quantization = given.GetValue(quantization),
@@ -101,10 +125,10 @@ internal static class BenchGenerateCommand
                 screen.Output.WriteLine(
                     string.Create(
                         CultureInfo.InvariantCulture,
-                        $"{found.Batch,5}  {found.PromptTokens,6}  {found.NewTokens,5}  "
-                            + $"{1000 * found.FirstTokenSeconds,14:F1}  {1000 * found.StepSeconds,7:F2}  "
-                            + $"{found.TokensPerSecond,8:F0}  {found.ReadGigabytesPerSecond,5:F0}  "
-                            + $"{found.MemoryMiB,10:F0}"
+                        $"{found.Batch, 5}  {found.PromptTokens, 6}  {found.NewTokens, 5}  "
+                            + $"{1000 * found.FirstTokenSeconds, 14:F1}  {1000 * found.StepSeconds, 7:F2}  "
+                            + $"{found.TokensPerSecond, 8:F0}  {found.ReadGigabytesPerSecond, 5:F0}  "
+                            + $"{found.MemoryMiB, 10:F0}"
                     )
                 );
             }

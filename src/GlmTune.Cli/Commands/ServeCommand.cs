@@ -31,7 +31,7 @@ internal static class ServeCommand
             HelpName = "NAME",
             Description = "model name in requests; default: the name of PATH's folder",
         };
-        var adapters = Adapters();
+        var adapters = new AdapterOptions();
         var allowed = new Option<string[]>("--allow-host")
         {
             HelpName = "NAME",
@@ -123,7 +123,6 @@ internal static class ServeCommand
         });
         var command = new Command("serve", "Serve a model over HTTP with an OpenAI-compatible API. Ctrl-C stops.")
         {
-            adapters,
             cors,
             allowed,
             name,
@@ -142,6 +141,7 @@ internal static class ServeCommand
         };
         var otlp = new OtlpOption();
         otlp.AddTo(command);
+        adapters.AddTo(command);
         listen.AddTo(command);
         chat.AddTo(command);
         command.SetAction(
@@ -173,22 +173,9 @@ internal static class ServeCommand
                 }
 
                 using var sending = otlp.Start(given, screen, ServerMetrics.MeterName, "System.Runtime");
-                var served = given.GetRequiredValue(adapters);
                 var id = given.GetValue(name) ?? NameOf(given.GetRequiredValue(chat.Path));
-                if (
-                    served
-                        .Select(adapter => adapter.Key)
-                        .Append(id)
-                        .GroupBy(each => each)
-                        .FirstOrDefault(group => group.Count() > 1) is
-                    { } twice
-                )
-                {
-                    throw new InvalidDataException(
-                        $"Two models would have the name '{twice.Key}'; choose other names with --adapter "
-                            + "NAME=PATH or --name."
-                    );
-                }
+                var served = adapters.Read(given, id);
+                adapters.CheckAccess(given, options);
 
                 await using var connected = given.GetValue(mcp) is { } servers
                     ? await McpServers.ConnectAsync(McpConfig.Read(servers), stop).ConfigureAwait(false)
@@ -204,6 +191,8 @@ internal static class ServeCommand
                         GpuMemory = given.GetRequiredValue(gpuMemory),
                         MaxModelLength = given.GetValue(modelLength),
                         BatchTokens = given.GetValue(batchTokens),
+                        MaxAdapters = adapters.Max(given),
+                        TakesAdapters = adapters.Root(given) is not null,
                     }
                 );
                 if (loaded.Chat.Template.Options.Preset is { ParsesSpecialText: true } preset)
@@ -223,6 +212,7 @@ internal static class ServeCommand
                         Parent = id,
                     }),
                 ]);
+                using var loader = adapters.Root(given) is { } root ? new ServedAdapterLoader(root, loaded) : null;
                 var names = string.Join(", ", models.All.Select(model => model.Id));
                 var (device, type) = (loaded.Model.Model.Device, loaded.Model.Model.Type);
                 var app = ChatServer.Create(models, options, tools);
@@ -289,28 +279,6 @@ internal static class ServeCommand
             await app.StopAsync(CancellationToken.None).ConfigureAwait(false);
         }
     }
-
-    private static Option<KeyValuePair<string, string>[]> Adapters() =>
-        new("--adapter")
-        {
-            HelpName = "NAME=PATH",
-            Description = "adapter folder to serve beside PATH under its own name; repeatable",
-            DefaultValueFactory = _ => [],
-            CustomParser = result =>
-                [
-                    .. result.Tokens.Select(token =>
-                    {
-                        var split = token.Value.IndexOf('=', StringComparison.Ordinal);
-                        if (split < 1 || split == token.Value.Length - 1)
-                        {
-                            result.AddError($"--adapter: '{token.Value}' does not have the form NAME=PATH.");
-                            return default;
-                        }
-
-                        return new KeyValuePair<string, string>(token.Value[..split], token.Value[(split + 1)..]);
-                    }),
-                ],
-        };
 
     private static string NameOf(string path) =>
         Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));

@@ -52,6 +52,12 @@ internal static class StressCommand
             0.0,
             above: true
         );
+        var adapters = new AdapterOptions();
+        var names = new Option<string?>("--adapters")
+        {
+            HelpName = "NAME,…",
+            Description = "with --url: models of the server that requests ask in turn, such as adapters",
+        };
         var command = new Command("stress", "Load-test a model or a server: time to first token and tokens per second.")
         {
             url,
@@ -64,8 +70,10 @@ internal static class StressCommand
             mixed,
             shared,
             rate,
+            names,
             json,
         };
+        adapters.AddNamedTo(command);
         chat.AddTo(command);
         command.Validators.Add(given =>
         {
@@ -73,12 +81,29 @@ internal static class StressCommand
             {
                 given.AddError("Give either PATH, a model to load, or --url, a server to load-test.");
             }
+
+            var served = given.GetResult(url) is not null;
+            if (served && given.GetValue(adapters.Named) is { Length: > 0 })
+            {
+                given.AddError("--adapter requires PATH; a server's adapters are named with --adapters.");
+            }
+
+            if (!served && given.GetValue(names) is not null)
+            {
+                given.AddError("--adapters requires --url; adapters of PATH are loaded with --adapter NAME=PATH.");
+            }
         });
         command.SetAction(
             async (given, stop) =>
             {
+                var loadedAdapters = given.GetRequiredValue(adapters.Named);
                 var options = new StressOptions
                 {
+                    Adapters =
+                        given
+                            .GetValue(names)
+                            ?.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
+                        ?? [.. loadedAdapters.Select(adapter => adapter.Key)],
                     PromptTokens = given.GetRequiredValue(lengths),
                     Concurrency = given.GetRequiredValue(concurrency),
                     Rounds = given.GetValue(rounds),
@@ -112,7 +137,8 @@ internal static class StressCommand
                 using var loaded = chat.Load(
                     given,
                     screen,
-                    limits: new GenerationLimits { Slots = options.Concurrency.Max(), KeepsAnswers = false }
+                    loadedAdapters,
+                    new GenerationLimits { Slots = options.Concurrency.Max(), KeepsAnswers = false }
                 );
                 await RunAsync(
                         screen,
@@ -189,10 +215,10 @@ internal static class StressCommand
         screen.Output.WriteLine(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"{result.MeanPromptTokens,6:0}  {result.Concurrency,7}  {result.Requests,7}  {first.P50,18:0.000} "
-                    + $"{first.P90,6:0.000} {first.P99,6:0.000}  {between.P50 * 1000,22:0.0} "
-                    + $"{between.P99 * 1000,6:0.0}  {speed.P50,18:0.0} {speed.P90,6:0.0}  "
-                    + $"{result.TotalTokensPerSecond,12:0.0}  {result.Failed,6}"
+                $"{result.MeanPromptTokens, 6:0}  {result.Concurrency, 7}  {result.Requests, 7}  {first.P50, 18:0.000} "
+                    + $"{first.P90, 6:0.000} {first.P99, 6:0.000}  {between.P50 * 1000, 22:0.0} "
+                    + $"{between.P99 * 1000, 6:0.0}  {speed.P50, 18:0.0} {speed.P90, 6:0.0}  "
+                    + $"{result.TotalTokensPerSecond, 12:0.0}  {result.Failed, 6}"
             )
         );
         if (result.Error is { } error)

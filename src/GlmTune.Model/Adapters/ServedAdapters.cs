@@ -91,6 +91,16 @@ internal sealed class ServedAdapters : IDisposable
         return config.Kind == "LORA" && config.ReadLora().UseDora ? null : Read(name, folder, shape, positions);
     }
 
+    /// <summary>Copies an adapter in memory.</summary>
+    /// <param name="name">Name of the adapter in requests.</param>
+    /// <param name="lora">The adapter, detached.</param>
+    /// <returns>The adapter for <see cref="Add"/>.</returns>
+    public ServedAdapter Copy(string name, Lora lora) =>
+        new(name, lora.Options.UseDora ? "DoRA" : "LoRA")
+        {
+            Matrices = new AdapterMatrices(lora.Layers, model.Type, weight => linears[weight].Weight.Device),
+        };
+
     /// <summary>Adds an adapter that was read.</summary>
     /// <exception cref="ArgumentException">The name is empty or already used; the adapter is freed.</exception>
     public ServedAdapter Add(ServedAdapter adapter)
@@ -255,10 +265,7 @@ internal sealed class ServedAdapters : IDisposable
         loaded.Detach(shape);
         return loaded switch
         {
-            Lora lora => new ServedAdapter(name, lora.Options.UseDora ? "DoRA" : "LoRA")
-            {
-                Matrices = new AdapterMatrices(lora.Layers, model.Type, weight => linears[weight].Weight.Device),
-            },
+            Lora lora => Copy(name, lora),
             PrefixTuning prefix => new ServedAdapter(name, "P-Tuning v2")
             {
                 VirtualTokens = prefix.VirtualTokens,

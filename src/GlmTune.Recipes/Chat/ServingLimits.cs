@@ -44,6 +44,12 @@ internal sealed record ServingLimits
     /// <summary>Maximum tokens per step; null: <see cref="GpuBatchTokens"/> or <see cref="CpuBatchTokens"/>.</summary>
     public int? BatchTokens { get; init; }
 
+    /// <summary>Most LoRA adapters in the memory of the device at once; null: all that are loaded.</summary>
+    public int? MaxAdapters { get; init; }
+
+    /// <summary>Whether adapters may be loaded while the server runs.</summary>
+    public bool TakesAdapters { get; init; }
+
     /// <summary>Checks what can be checked before weights are loaded.</summary>
     /// <param name="config">Configuration of the model.</param>
     /// <exception cref="InvalidDataException">The length is beyond the model's.</exception>

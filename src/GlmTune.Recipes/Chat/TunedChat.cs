@@ -83,9 +83,9 @@ public sealed class TunedChat : IDisposable
         );
         try
         {
-            if (options.Adapters.Count > 0)
+            if (options.Adapters.Count > 0 || options.Serving is { TakesAdapters: true })
             {
-                model.Serve(options.Adapters, notes.Add);
+                model.Serve(options.Adapters, notes.Add, options.Serving?.MaxAdapters);
             }
 
             // Devices that share the layers share the KV cache.

@@ -112,10 +112,11 @@ internal sealed class TunedModel : IDisposable
     /// <summary>Loads adapters that can be used per row of a pass.</summary>
     /// <param name="named">Folders or Hub ids, by the names used in requests.</param>
     /// <param name="note">Called with notes about the folders for the user.</param>
+    /// <param name="most">Most LoRA adapters on the device at once; null: all.</param>
     /// <exception cref="ArgumentException">A name is used twice.</exception>
     /// <exception cref="InvalidDataException">The model already has an adapter attached; or an adapter is damaged, does
     /// not belong to this model, or cannot be served beside others.</exception>
-    public void Serve(IEnumerable<KeyValuePair<string, string>> named, Action<string>? note = null)
+    public void Serve(IEnumerable<KeyValuePair<string, string>> named, Action<string>? note = null, int? most = null)
     {
         if (Adapter is not null)
         {
@@ -125,7 +126,7 @@ internal sealed class TunedModel : IDisposable
             );
         }
 
-        Served ??= new ServedAdapters(Model);
+        Served ??= new ServedAdapters(Model, most);
         foreach (var (name, folder) in named)
         {
             var adapter = ModelReference.Resolve(folder);

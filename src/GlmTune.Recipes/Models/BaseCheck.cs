@@ -34,6 +34,12 @@ internal static class BaseCheck
             : null;
     }
 
+    /// <summary>Whether an adapter records that it was trained on other weights than a model's.</summary>
+    /// <param name="adapter">The adapter folder.</param>
+    /// <param name="model">The model folder that it would be used with.</param>
+    public static bool IsOfOtherWeights(string adapter, string model) =>
+        Recorded(adapter) is { } recorded && recorded.Weights != ModelFingerprint.Of(model).Weights;
+
     /// <summary>Describes how a model differs from the base that an adapter was trained on.</summary>
     /// <param name="adapter">The adapter folder.</param>
     /// <param name="model">The model folder that it is used with.</param>

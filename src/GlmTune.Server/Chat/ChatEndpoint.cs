@@ -29,6 +29,7 @@ internal sealed class ChatEndpoint(
     {
         var request = await RequestBody.ReadAsync<ChatCompletionRequest>(context, options.Limits);
         var read = ChatPlan.Read(request, models, options.Limits);
+        models.Use(context, read.Model);
         var measured = MeasuredRequest.Of(context);
         measured.Name(Operation, read.Model.Id);
         var admitted = await admission.EnterAsync(

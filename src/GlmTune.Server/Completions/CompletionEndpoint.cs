@@ -56,6 +56,7 @@ internal sealed class CompletionEndpoint(ServedModels models, ServerOptions opti
     {
         var request = await RequestBody.ReadAsync<CompletionRequest>(context, options.Limits);
         var read = Read(request) with { Client = ApiKeyGuard.ClientOf(context) };
+        models.Use(context, read.Model);
         var measured = MeasuredRequest.Of(context);
         measured.Name(Operation, read.Model.Id);
         var admitted = await admission.EnterAsync(context, read.Answers, () => read.Tokenized(options.Limits));

@@ -12,4 +12,7 @@ internal sealed record ServedModel(string Id, ChatModel Chat)
 
     /// <summary>Id of the base model of an adapter; null for a base model.</summary>
     public string? Parent { get; init; }
+
+    /// <summary>The requests that use it.</summary>
+    internal ModelRequests Requests { get; } = new();
 }

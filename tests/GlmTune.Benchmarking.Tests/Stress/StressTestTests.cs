@@ -131,6 +131,28 @@ public class StressTestTests
     }
 
     [Fact]
+    public async Task Adapters_are_asked_in_turn()
+    {
+        var target = new Scripted((_, _) => new StressAnswer(6, 1, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1)));
+        var options = new StressOptions
+        {
+            PromptTokens = [6],
+            Concurrency = [4],
+            Rounds = 3,
+            Adapters = ["a", "b", "c"],
+        };
+        await StressTest.RunAsync(target, options, stop: TestContext.Current.CancellationToken);
+        Assert.Equal(
+            [("a", 4), ("b", 4), ("c", 4)],
+            target
+                .Requests.Skip(1)
+                .GroupBy(request => request.Adapter!)
+                .Select(group => (group.Key, group.Count()))
+                .Order()
+        );
+    }
+
+    [Fact]
     public void Prompts_share_the_beginning_that_they_are_to_share()
     {
         string[] Words(int seed, int shared) =>
@@ -220,6 +242,12 @@ public class StressTestTests
                 server.Last.GetProperty("stream").GetBoolean()
             )
         );
+        Assert.Equal("m1", server.Last.GetProperty("model").GetString());
+        await target.AskAsync(
+            new StressRequest(9, 4, new Random(1)) { Adapter = "ads" },
+            TestContext.Current.CancellationToken
+        );
+        Assert.Equal("ads", server.Last.GetProperty("model").GetString());
         using var unknown = new StressServer(server.Address, "m1", "wrong");
         Assert.Contains(
             "401",

@@ -120,6 +120,10 @@ public sealed partial class ServeCommandTests
     [InlineData("--api-key-file /dev/null", "contains no key")]
     [InlineData("--mcp tools.json --host 0.0.0.0", "require --api-key-file")]
     [InlineData("--mcp tools.json --cors *", "require --api-key-file")]
+    [InlineData("--adapter-root /dev/null", "--adapter-root: there is no folder '/dev/null'.")]
+    [InlineData("--adapter-root / --host 0.0.0.0", "require --api-key-file")]
+    [InlineData("--adapter-root / --cors *", "require --api-key-file")]
+    [InlineData("--max-loras 0", "--max-loras: '0' is not a whole number from 1 to 10000.")]
     [InlineData("--allow read_file", "--allow requires --mcp.")]
     [InlineData("--adapter glm-nano=x", "Two models would have the name 'glm-nano'")]
     public async Task Wrong_options_are_told(string options, string message)
