@@ -72,27 +72,31 @@ internal sealed class MixedLowRank(int rows, Device device) : IDisposable
     {
         using var scope = NewDisposeScope();
         factors[row] = replacement;
-        var words = new long[EntryWords];
-        if (replacement is not null)
+        var entry = Table.select(0, row);
+        if (replacement is null)
         {
-            Widen(replacement.Columns);
-            words[0] = TensorAddress.Of(replacement.A);
-            words[1] = TensorAddress.Of(replacement.B);
-            words[2] = TensorAddress.Of(replacement.Scales);
-            words[3] = replacement.Columns;
-            words[4] = replacement.Parts.Count;
-            var (column, offset) = (0L, 0L);
-            foreach (var (i, part) in replacement.Parts.Index())
-            {
-                words[FirstPart + (3 * i)] = part.FirstRow | (part.Rows << 32);
-                words[FirstPart + (3 * i) + 1] = column | ((long)part.Rank << 32);
-                words[FirstPart + (3 * i) + 2] = offset;
-                column += part.Rank;
-                offset += part.Rows * part.Rank;
-            }
+            entry.zero_();
+            return;
         }
 
-        Table.select(0, row).copy_(HostValues.ToDevice(words, Table.device));
+        var words = new long[EntryWords];
+        Widen(replacement.Columns);
+        words[0] = TensorAddress.Of(replacement.A);
+        words[1] = TensorAddress.Of(replacement.B);
+        words[2] = TensorAddress.Of(replacement.Scales);
+        words[3] = replacement.Columns;
+        words[4] = replacement.Parts.Count;
+        var (column, offset) = (0L, 0L);
+        foreach (var (i, part) in replacement.Parts.Index())
+        {
+            words[FirstPart + (3 * i)] = part.FirstRow | (part.Rows << 32);
+            words[FirstPart + (3 * i) + 1] = column | ((long)part.Rank << 32);
+            words[FirstPart + (3 * i) + 2] = offset;
+            column += part.Rank;
+            offset += part.Rows * part.Rank;
+        }
+
+        entry.copy_(HostValues.ToDevice(words, Table.device));
     }
 
     /// <inheritdoc/>

@@ -86,27 +86,27 @@ internal sealed class AdapterMatrices : IDisposable
 
             host[group.Key] = new Block(
                 device,
-                cat(weights).to_type(type).DetachFromDisposeScope(),
-                cat(scales)
-                    .to_type(type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32)
-                    .DetachFromDisposeScope()
+                cat(weights).to_type(type),
+                cat(scales).to_type(type == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32)
             );
+        }
+
+        foreach (var block in host.Values)
+        {
+            block.Weights.DetachFromDisposeScope();
+            block.Scales.DetachFromDisposeScope();
         }
     }
 
-    /// <summary>Bytes that they take on the device.</summary>
-    public long Bytes =>
-        host
-            .Values.SelectMany(block => new[] { block.Weights, block.Scales })
-            .Sum(each => each.numel() * each.ElementSize);
+    /// <summary>The matrices on each layer; empty while they are not on the device.</summary>
+    public IReadOnlyList<OnLayer> There { get; private set; } = [];
 
     /// <summary>The layers that it changes: name of the weight, Σr as padded, and whether there are gains.</summary>
     public IEnumerable<(string Weight, int Columns, bool Gains)> Layers =>
         places.Select(place => (place.Weight, (int)place.Columns, place.Gains >= 0));
 
     /// <summary>Brings them to the device.</summary>
-    /// <returns>The matrices on each layer; valid until <see cref="Leave"/>.</returns>
-    public IReadOnlyList<OnLayer> BringIn()
+    public void BringIn()
     {
         using var scope = NewDisposeScope();
         var blocks = new Dictionary<string, (Tensor Weights, Tensor Scales)>();
@@ -115,12 +115,13 @@ internal sealed class AdapterMatrices : IDisposable
             blocks[name] = (Kept(block.Weights.to(block.Device).alias()), Kept(block.Scales.to(block.Device).alias()));
         }
 
-        return [.. places.Select(place => View(place, blocks[place.Device]))];
+        There = [.. places.Select(place => View(place, blocks[place.Device]))];
     }
 
     /// <summary>Frees the device's memory.</summary>
     public void Leave()
     {
+        There = [];
         there.ForEach(tensor => tensor.Dispose());
         there.Clear();
     }

@@ -101,44 +101,51 @@ internal sealed class ServedAdapters : IDisposable
             Matrices = new AdapterMatrices(lora.Layers, model.Type, weight => linears[weight].Weight.Device),
         };
 
-    /// <summary>Adds an adapter that was read.</summary>
-    /// <exception cref="ArgumentException">The name is empty or already used; the adapter is freed.</exception>
+    /// <summary>Adds an adapter that was read; if that fails, it is freed, and nothing has changed.</summary>
+    /// <exception cref="ArgumentException">The name is empty or already used.</exception>
     public ServedAdapter Add(ServedAdapter adapter)
     {
+        var (attached, changed) = (0, false);
         try
         {
             CheckName(adapter.Name);
+            if (Most is null && adapter.IsLowRank && Array.IndexOf(table, null, 1) < 0)
+            {
+                Grow();
+            }
+
+            foreach (var (weight, columns, scaled) in adapter.Matrices?.Layers ?? [])
+            {
+                if (!layers.TryGetValue(weight, out var layer))
+                {
+                    layers[weight] = layer = new ServedLowRank(linears[weight], table.Length);
+                    linears[weight].Attach(layer);
+                }
+
+                layer.Users++;
+                attached++;
+                changed |= layer.MakeRoom(columns, scaled);
+            }
+
+            if (changed)
+            {
+                model.NoteChange();
+            }
+
+            if (Array.IndexOf(table, null, 1) > 0 || Most is null)
+            {
+                BringIn([adapter]);
+            }
         }
         catch
         {
+            Leave(adapter);
+            Release(adapter, attached);
             Free(adapter);
             throw;
         }
 
-        var changed = false;
-        foreach (var (weight, columns, scaled) in adapter.Matrices?.Layers ?? [])
-        {
-            if (!layers.TryGetValue(weight, out var layer))
-            {
-                layers[weight] = layer = new ServedLowRank(linears[weight], table.Length);
-                linears[weight].Attach(layer);
-            }
-
-            changed |= layer.MakeRoom(columns, scaled);
-            layer.Users++;
-        }
-
-        if (changed)
-        {
-            model.NoteChange();
-        }
-
         adapters = [.. adapters, adapter];
-        if (Array.IndexOf(table, null, 1) > 0 || Most is null)
-        {
-            BringIn([adapter]);
-        }
-
         return adapter;
     }
 
@@ -152,17 +159,7 @@ internal sealed class ServedAdapters : IDisposable
             ?? throw new ArgumentException($"Unknown adapter '{name}'; available: {Names()}.", nameof(name));
         adapters = [.. adapters.Where(other => other != adapter)];
         Leave(adapter);
-        foreach (var (weight, _, _) in adapter.Matrices?.Layers ?? [])
-        {
-            var layer = layers[weight];
-            if (--layer.Users == 0)
-            {
-                linears[weight].Detach([layer]);
-                layer.Dispose();
-                layers.Remove(weight);
-            }
-        }
-
+        Release(adapter, int.MaxValue);
         Free(adapter);
     }
 
@@ -270,20 +267,22 @@ internal sealed class ServedAdapters : IDisposable
             {
                 VirtualTokens = prefix.VirtualTokens,
                 FirstPosition = prefix.FirstPosition,
-                Prefixes =
-                [
-                    .. prefix.Prefixes.Select(
-                        (parameter, layer) =>
-                            parameter
-                                .Value.to_type(model.Type)
-                                .to(model.Plan.DeviceOf(layer))
-                                .clone()
-                                .DetachFromDisposeScope()
-                    ),
-                ],
+                Prefixes = Copies(prefix),
             },
             _ => throw new InvalidDataException($"{folder}: adapters of kind {config.Kind} cannot be served."),
         };
+    }
+
+    private List<Tensor> Copies(PrefixTuning prefix)
+    {
+        List<Tensor> copies =
+        [
+            .. prefix.Prefixes.Select(
+                (parameter, layer) => parameter.Value.to_type(model.Type).to(model.Plan.DeviceOf(layer)).clone()
+            ),
+        ];
+        copies.ForEach(copy => copy.DetachFromDisposeScope());
+        return copies;
     }
 
     private void CheckName(string name)
@@ -295,17 +294,26 @@ internal sealed class ServedAdapters : IDisposable
         }
     }
 
+    // Layers that nobody changes any more are as they were.
+    private void Release(ServedAdapter adapter, int attached)
+    {
+        foreach (var (weight, _, _) in (adapter.Matrices?.Layers ?? []).Take(attached))
+        {
+            var layer = layers[weight];
+            if (--layer.Users == 0)
+            {
+                linears[weight].Detach([layer]);
+                layer.Dispose();
+                layers.Remove(weight);
+            }
+        }
+    }
+
     private int FreeRow()
     {
         if (Array.IndexOf(table, null, 1) is > 0 and var free)
         {
             return free;
-        }
-
-        if (Most is null)
-        {
-            Grow();
-            return Array.IndexOf(table, null, 1);
         }
 
         var oldest = table.Skip(1).MinBy(adapter => adapter!.LastUse)!;
@@ -323,13 +331,19 @@ internal sealed class ServedAdapters : IDisposable
 
     private void Put(ServedAdapter adapter, int row)
     {
-        foreach (var (weight, factors, gains) in adapter.Matrices!.BringIn())
+        try
         {
-            layers[weight].Set(row, factors, gains);
+            adapter.Matrices!.BringIn();
+        }
+        catch
+        {
+            adapter.Matrices!.Leave();
+            throw;
         }
 
         (table[row], adapter.TableRow) = (adapter, row);
         Arrangement++;
+        SetRows(adapter, layers);
     }
 
     private void Leave(ServedAdapter adapter)
@@ -352,29 +366,52 @@ internal sealed class ServedAdapters : IDisposable
     // Larger tables are at other addresses.
     private void Grow()
     {
-        var before = table;
-        table = new ServedAdapter?[1 + (2 * (before.Length - 1))];
-        foreach (var weight in layers.Keys.ToList())
+        var rows = 1 + (2 * (table.Length - 1));
+        var grown = new Dictionary<string, ServedLowRank>();
+        try
         {
-            var old = layers[weight];
-            linears[weight].Detach([old]);
-            old.Dispose();
-            layers[weight] = new ServedLowRank(linears[weight], table.Length) { Users = old.Users };
-            linears[weight].Attach(layers[weight]);
+            foreach (var (weight, layer) in layers)
+            {
+                grown[weight] = new ServedLowRank(linears[weight], rows) { Users = layer.Users };
+            }
+
+            foreach (var (weight, columns, scaled) in adapters.SelectMany(adapter => adapter.Matrices?.Layers ?? []))
+            {
+                grown[weight].MakeRoom(columns, scaled);
+            }
+
+            foreach (var adapter in table.OfType<ServedAdapter>())
+            {
+                SetRows(adapter, grown);
+            }
+        }
+        catch
+        {
+            foreach (var layer in grown.Values)
+            {
+                layer.Dispose();
+            }
+
+            throw;
         }
 
-        foreach (var (weight, columns, scaled) in adapters.SelectMany(adapter => adapter.Matrices?.Layers ?? []))
+        foreach (var (weight, layer) in grown)
         {
-            layers[weight].MakeRoom(columns, scaled);
+            linears[weight].Detach([layers[weight]]);
+            layers[weight].Dispose();
+            linears[weight].Attach(layers[weight] = layer);
         }
 
-        foreach (var adapter in before.OfType<ServedAdapter>())
-        {
-            adapter.Matrices!.Leave();
-            Put(adapter, adapter.TableRow);
-        }
-
+        Array.Resize(ref table, rows);
         model.NoteChange();
+    }
+
+    private static void SetRows(ServedAdapter adapter, Dictionary<string, ServedLowRank> layers)
+    {
+        foreach (var (weight, factors, gains) in adapter.Matrices!.There)
+        {
+            layers[weight].Set(adapter.TableRow, factors, gains);
+        }
     }
 
     private static void Free(ServedAdapter adapter)

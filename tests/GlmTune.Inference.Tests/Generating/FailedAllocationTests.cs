@@ -1,5 +1,6 @@
 using GlmTune.Kernels.Memory;
 using GlmTune.Model;
+using GlmTune.Model.Adapters;
 using GlmTune.Testing;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -20,6 +21,64 @@ public sealed class FailedAllocationTests : IDisposable
     }
 
     public void Dispose() => set_num_threads(threads);
+
+    [Theory]
+    [InlineData("lora_all")]
+    [InlineData("dora")]
+    [InlineData("prefix")]
+    public void An_adapter_whose_nth_allocation_fails_leaves_the_others_as_they_were(string kind)
+    {
+        var golden = new GoldenAdapters(GoldenData.Path("glm-tiny"));
+        using var model = ModelFolder.Load(GoldenData.Path("glm-tiny/model-hf"), ScalarType.Float32, CPU);
+        using var served = new ServedAdapters(model);
+        // The ninth makes the tables grow.
+        for (var i = 0; i < 8; i++)
+        {
+            served.Load($"{i}", golden.PathOf("lora"));
+        }
+
+        var generator = new Generator(model, 640, new GenerationOptions { MaxNewTokens = 3, EosTokenIds = [] });
+        var request = new GenerationRequest([3, 4, 5]) { Adapter = "7" };
+        var usual = generator.Generate(request).Tokens;
+        var failures = 0;
+        FailingAllocation.Each(
+            () => served.Load("other", golden.PathOf(kind)),
+            (n, error) =>
+            {
+                if (error is null)
+                {
+                    served.Unload("other");
+                }
+                else
+                {
+                    failures++;
+                    Assert.True(AllocationFailure.Find(error) is not null, $"allocation {n}: {error}");
+                }
+
+                Assert.Equal(8, served.All.Count);
+                if (n % 20 == 1)
+                {
+                    Assert.Equal(usual, generator.Generate(request).Tokens);
+                }
+            },
+            stride: kind == "prefix" ? 2 : 7
+        );
+        Assert.True(failures > 3, $"{failures} allocations failed");
+        var live = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
+        FailingAllocation.Each(
+            () => served.Load("other", golden.PathOf(kind)),
+            (n, error) =>
+            {
+                if (error is null)
+                {
+                    served.Unload("other");
+                }
+
+                Assert.Equal(live, DisposeScopeManager.Statistics.ThreadTotalLiveCount);
+            },
+            stride: kind == "prefix" ? 3 : 11
+        );
+    }
 
     [Theory]
     [InlineData(1, false)]
