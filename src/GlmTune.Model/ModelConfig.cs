@@ -14,6 +14,9 @@ internal abstract record ModelConfig
     /// <summary>The file's name in a model folder.</summary>
     public const string FileName = "config.json";
 
+    /// <summary>Name of the models of this architecture, such as <c>GLM-4</c>.</summary>
+    public abstract string Title { get; }
+
     /// <summary>Layout of the file that it was read from.</summary>
     public required CheckpointLayout Layout { get; init; }
 

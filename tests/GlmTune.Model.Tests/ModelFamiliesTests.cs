@@ -56,6 +56,7 @@ public sealed class ModelFamiliesTests : IDisposable
         foreach (var (name, shape) in ModelFamilies.All.SelectMany(family => family.Shapes))
         {
             Assert.Same(shape, ModelFamilies.Shape(name));
+            Assert.StartsWith(shape.Title.ToLowerInvariant()[..5], name, StringComparison.Ordinal);
             using var model = shape.NewModel(ScalarType.BFloat16, CPU);
             Assert.Equal(shape.ParameterCount, model.Parameters.Sum(parameter => parameter.Count));
             Assert.Equal(shape.ParametersPerLayer, model.Layers[0].Parameters.Sum(parameter => parameter.Count));

@@ -141,14 +141,17 @@ internal sealed class StressServer : IStressTarget, IDisposable
                     choice.TryGetProperty("delta", out var delta)
                     && delta.ValueKind == JsonValueKind.Object
                     && (
-                        (
-                            delta.TryGetProperty("content", out var text)
-                            && text.ValueKind == JsonValueKind.String
-                            && text.GetString()!.Length > 0
-                        ) || delta.TryGetProperty("tool_calls", out _)
+                        HasText(delta, "content")
+                        || HasText(delta, "reasoning_content")
+                        || delta.TryGetProperty("tool_calls", out _)
                     )
                 );
     }
+
+    private static bool HasText(JsonElement delta, string key) =>
+        delta.TryGetProperty(key, out var text)
+        && text.ValueKind == JsonValueKind.String
+        && text.GetString()!.Length > 0;
 
     private static (int Prompt, int Answer)? Usage(JsonElement chunk) =>
         chunk.TryGetProperty("usage", out var usage) && usage.ValueKind == JsonValueKind.Object

@@ -7,6 +7,15 @@ namespace GlmTune.Model.Glm4;
 /// <summary>The architecture of a GLM-4 model, from either layout's <c>config.json</c>.</summary>
 internal sealed record Glm4Config : ModelConfig
 {
+    private const int ChatGlm3Vocabulary = 65024;
+
+    /// <inheritdoc/>
+    public override string Title =>
+        TiedHead ? "GLM-Edge"
+        : OutputNorms ? "GLM-4-0414"
+        : VocabularySize == ChatGlm3Vocabulary ? "ChatGLM3"
+        : "GLM-4";
+
     /// <summary>Whether query, key and value have biases.</summary>
     public bool AttentionBias { get; init; } = true;
 
@@ -82,7 +91,7 @@ internal sealed record Glm4Config : ModelConfig
         Glm4_9B with
         {
             LayerCount = 28,
-            VocabularySize = 65024,
+            VocabularySize = ChatGlm3Vocabulary,
             NormEpsilon = 1e-05,
             RotaryBase = 10_000,
             MaxPositions = 8192,

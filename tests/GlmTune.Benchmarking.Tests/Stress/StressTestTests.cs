@@ -334,7 +334,7 @@ public class StressTestTests
                     """
                         data: {"choices": [{"delta": {"role": "assistant", "content": ""}}]}
 
-                        data: {"choices": [{"delta": {"content": "a"}}]}
+                        data: {"choices": [{"delta": {"reasoning_content": "a"}}]}
 
                         data: {"choices": [{"delta": {"content": "b"}}], "usage": null}
 

@@ -287,6 +287,15 @@ public class RecipeValueTests
     }
 
     [Theory]
+    [InlineData("", true)]
+    [InlineData(", supervise_reasoning: false", false)]
+    public void Thoughts_are_supervised_unless_the_recipe_says_otherwise(string written, bool expected) =>
+        Assert.Equal(
+            expected,
+            RecipeText.Read($"data_config: {{train_file: a.jsonl{written}}}").Data.Template.SupervisesThoughts
+        );
+
+    [Theory]
     [InlineData("<|user|>", "<|user|>")]
     [InlineData("151336", "<|user|>")]
     [InlineData("<|endoftext|>", "<|endoftext|>")]
