@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using GlmTune.Data.Conversations;
@@ -76,12 +77,12 @@ internal sealed class AnswerGrammar
     /// <summary>Creates the mask for one answer.</summary>
     /// <param name="tokenizer">The model's tokenizer.</param>
     /// <param name="stops">Tokens that end an answer; they are allowed exactly where the answer is complete.</param>
-    public LogitsMask NewMask(Tokenizer tokenizer, IReadOnlyCollection<int> stops)
+    public TokenMask NewMask(Tokenizer tokenizer, IReadOnlyCollection<int> stops)
     {
         var trie = TokenTrie.Of(tokenizer);
         GrammarAutomaton.State? state = automaton.Start;
         var read = 0;
-        return (answer, logits) =>
+        return (answer, allowed) =>
         {
             ulong[]? mask;
             lock (automaton)
@@ -97,23 +98,21 @@ internal sealed class AnswerGrammar
                 mask = state is null ? null : automaton.MaskOf(state, trie);
             }
 
-            Span<float> ends = stackalloc float[Math.Min(stops.Count, 64)];
-            var (kept, accepts) = (0, state?.Accepts != false);
-            foreach (var stop in stops.Take(ends.Length))
+            allowed.Clear();
+            if (mask is not null)
             {
-                ends[kept++] = accepts && (uint)stop < (uint)logits.Length ? logits[stop] : float.NegativeInfinity;
+                var words = MemoryMarshal.Cast<ulong, uint>(mask);
+                words[..Math.Min(words.Length, allowed.Length)].CopyTo(allowed);
             }
 
-            Forbid(logits, mask);
-            kept = 0;
-            foreach (var stop in stops.Take(ends.Length))
+            var ends = state?.Accepts != false;
+            foreach (var stop in stops)
             {
-                if ((uint)stop < (uint)logits.Length)
+                if ((uint)stop >> 5 < (uint)allowed.Length)
                 {
-                    logits[stop] = ends[kept];
+                    allowed[stop >> 5] &= ~(1u << (stop & 31));
+                    allowed[stop >> 5] |= (ends ? 1u : 0u) << (stop & 31);
                 }
-
-                kept++;
             }
         };
     }
@@ -130,29 +129,6 @@ internal sealed class AnswerGrammar
             }
 
             return state is { Accepts: true };
-        }
-    }
-
-    private static void Forbid(Span<float> logits, ulong[]? mask)
-    {
-        for (var start = 0; start < logits.Length; start += 64)
-        {
-            var block = logits.Slice(start, Math.Min(64, logits.Length - start));
-            var bits = mask is null ? 0 : mask[start >> 6];
-            if (bits == 0)
-            {
-                block.Fill(float.NegativeInfinity);
-            }
-            else if (bits != ulong.MaxValue)
-            {
-                for (var i = 0; i < block.Length; i++)
-                {
-                    if (((bits >> i) & 1) == 0)
-                    {
-                        block[i] = float.NegativeInfinity;
-                    }
-                }
-            }
         }
     }
 }

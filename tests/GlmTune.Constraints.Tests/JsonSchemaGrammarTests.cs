@@ -473,6 +473,7 @@ public class JsonSchemaGrammarTests
                     var random = new Random(unchecked((int)seed));
                     var mask = Grammar(schema).NewMask(tokenizer, stops);
                     var (answer, logits) = (new List<int>(), new float[tokenizer.Count]);
+                    var allowed = new uint[(tokenizer.Count + 31) / 32];
                     while (answer.Count < 600)
                     {
                         // Quotes and brackets are likelier, so that most walks end.
@@ -484,7 +485,12 @@ public class JsonSchemaGrammarTests
                                 + (id == stops[0] ? 1 : 0);
                         }
 
-                        mask(answer.ToArray(), logits);
+                        mask(answer.ToArray(), allowed);
+                        for (var id = 0; id < logits.Length; id++)
+                        {
+                            logits[id] = (allowed[id >> 5] >> (id & 31) & 1) != 0 ? logits[id] : float.NegativeInfinity;
+                        }
+
                         var best = Array.IndexOf(logits, logits.Max());
                         Assert.True(logits[best] > float.NegativeInfinity, "no token is allowed");
                         if (best == stops[0])

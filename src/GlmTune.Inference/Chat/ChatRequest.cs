@@ -54,5 +54,5 @@ public abstract record ChatSettings
     public bool StreamCalls { get; init; }
 
     /// <summary>Forbids tokens, if there is no <see cref="Grammar"/>; null: none.</summary>
-    internal LogitsMask? Mask { get; init; }
+    internal TokenMask? Mask { get; init; }
 }

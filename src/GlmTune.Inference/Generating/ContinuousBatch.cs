@@ -158,7 +158,7 @@ internal sealed class ContinuousBatch(
             return NextToken.Sample(logits, vocabularySize, Ready(rows, sharing), kernels);
         }
 
-        var byDevice = sharing.Count == 0 && rows.TrueForAll(row => row.FitsTable && row.Pending == 1);
+        var byDevice = sharing.Count == 0 && rows.TrueForAll(row => row.FitsAhead && row.Pending == 1);
         decoder.Begin(
             [
                 .. rows.Select(row => new DecodeRow(

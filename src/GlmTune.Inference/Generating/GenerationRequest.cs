@@ -24,5 +24,5 @@ internal sealed record GenerationRequest(IReadOnlyList<int> Prompt)
     public int TopLogProbabilities { get; init; }
 
     /// <summary>Forbids tokens; null: none.</summary>
-    public LogitsMask? Mask { get; init; }
+    public TokenMask? Mask { get; init; }
 }

@@ -96,6 +96,9 @@ internal sealed class GenerationRow
     /// logits are not needed on the host.</summary>
     public bool FitsTable => Sampler.FitsTable && !Request.LogProbabilities;
 
+    /// <summary>Whether that can be said before the token before is known.</summary>
+    public bool FitsAhead => Sampler.FitsAhead && !Request.LogProbabilities;
+
     /// <summary>Token ids of the answer so far.</summary>
     public GeneratedAnswer Answer => new(Index, generated);
 

@@ -36,14 +36,20 @@ internal readonly record struct NextToken(GenerationRow Row, GeneratedToken Toke
     )
     {
         var choices = new NextToken[ready.Length];
+        var masks = Masks(ready, vocabularySize, choices);
         var table = new SamplingTable();
         var (onDevice, onHost) = (new List<int>(), new List<int>());
         foreach (var (i, (index, row)) in ready.Index())
         {
+            if (choices[i].Error is not null)
+            {
+                continue;
+            }
+
             (row.FitsTable ? onDevice : onHost).Add(i);
             if (row.FitsTable)
             {
-                row.Sampler.AddTo(table, index, pending: false);
+                row.Sampler.AddTo(table, index, pending: false, masks[i]);
             }
         }
 
@@ -78,6 +84,38 @@ internal readonly record struct NextToken(GenerationRow Row, GeneratedToken Toke
         }
 
         return choices;
+    }
+
+    // Masks of the rows that need one on the device. A grammar may turn out to be too large only now.
+    private static uint[]?[] Masks((int Index, GenerationRow Row)[] ready, int vocabularySize, NextToken[] choices)
+    {
+        var masks = new uint[]?[ready.Length];
+        var wanted = Enumerable
+            .Range(0, ready.Length)
+            .Where(i => ready[i].Row is { FitsTable: true, Sampler.HasMask: true })
+            .ToArray();
+        if (wanted.Length == 1)
+        {
+            MakeOne(wanted[0]);
+        }
+        else if (wanted.Length > 1)
+        {
+            Parallel.ForEach(wanted, MakeOne);
+        }
+
+        return masks;
+
+        void MakeOne(int i)
+        {
+            try
+            {
+                masks[i] = ready[i].Row.Sampler.Allowed(vocabularySize);
+            }
+            catch (Exception e)
+            {
+                choices[i] = new NextToken(ready[i].Row, default, e);
+            }
+        }
     }
 
     private static float[] Values(Tensor tensor) =>

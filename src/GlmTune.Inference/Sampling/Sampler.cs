@@ -29,10 +29,10 @@ internal sealed class Sampler
     /// <param name="mask">Forbids tokens; null: none.</param>
     /// <param name="stream">Distinguishes answers with the same seed: each has different random numbers.</param>
     /// <exception cref="ArgumentException">Options are out of range.</exception>
-    public Sampler(IReadOnlyList<int> prompt, GenerationOptions options, LogitsMask? mask = null, long stream = 0)
+    public Sampler(IReadOnlyList<int> prompt, GenerationOptions options, TokenMask? mask = null, long stream = 0)
         : this(prompt, new GenerationSettings(options, []), mask, stream) { }
 
-    internal Sampler(IReadOnlyList<int> prompt, GenerationSettings settings, LogitsMask? mask, long stream)
+    internal Sampler(IReadOnlyList<int> prompt, GenerationSettings settings, TokenMask? mask, long stream)
     {
         this.settings = settings;
         rules = new ScoreRules(settings, mask);
@@ -48,7 +48,13 @@ internal sealed class Sampler
 
     /// <summary>Whether a row of a <see cref="SamplingTable"/> can say how the next token is selected; otherwise all
     /// logits are needed on the host.</summary>
-    public bool FitsTable => rules.AreEdits;
+    public bool FitsTable => rules.FitTable;
+
+    /// <summary>Whether that row can be written before the token before is known.</summary>
+    public bool FitsAhead => rules.FitTable && !rules.HaveMask;
+
+    /// <summary>Whether a mask says which tokens may come next.</summary>
+    public bool HasMask => rules.HaveMask;
 
     /// <summary>Token ids of the prompt and the answer so far.</summary>
     internal List<int> Tokens => tokens;
@@ -79,7 +85,8 @@ internal sealed class Sampler
     /// <param name="table">The table.</param>
     /// <param name="logitsRow">The row's index among the logits.</param>
     /// <param name="pending">Whether the next token is being selected, and this is for the one after it.</param>
-    public void AddTo(SamplingTable table, int logitsRow, bool pending)
+    /// <param name="allowed">What <see cref="Allowed"/> gave, if there is a mask.</param>
+    public void AddTo(SamplingTable table, int logitsRow, bool pending, uint[]? allowed = null)
     {
         var ahead = pending ? 1 : 0;
         table.Add(
@@ -89,9 +96,15 @@ internal sealed class Sampler
                 LogitsRow = logitsRow,
                 Pending = edits.CountsAnswer ? ahead : 0,
             },
-            edits.After(ahead)
+            edits.After(ahead),
+            allowed
         );
     }
+
+    /// <summary>The tokens that the mask allows next, as a bit set of the vocabulary.</summary>
+    /// <param name="vocabularySize">Tokens that may be generated.</param>
+    public uint[] Allowed(int vocabularySize) =>
+        rules.Allowed(CollectionsMarshal.AsSpan(tokens)[promptLength..], vocabularySize);
 
     /// <summary>Checks the token that was selected by a row of a table; from now on, the next one is
     /// selected.</summary>

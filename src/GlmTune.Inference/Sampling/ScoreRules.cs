@@ -1,19 +1,25 @@
 using GlmTune.Constraints;
+using GlmTune.Kernels.Definitions;
 
 namespace GlmTune.Inference;
 
 /// <summary>Rules that modify a row of logits (in beam search, of log probabilities) before tokens are selected from
 /// it.</summary>
 /// <remarks>In the order of Hugging Face's library: biases, repetition, n-grams, minimum length. Stateless.</remarks>
-internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
+internal sealed class ScoreRules(GenerationSettings settings, TokenMask? mask)
 {
-    /// <summary>Whether all rules are edits of single tokens, as <see cref="ScoreEdits"/> has them.</summary>
-    public bool AreEdits => mask is null && settings.NoRepeatNgramSize == 0;
+    /// <summary>Whether all rules are edits of single tokens, as <see cref="ScoreEdits"/> has them, and a
+    /// mask.</summary>
+    public bool FitTable => settings.NoRepeatNgramSize == 0;
+
+    /// <summary>Whether a mask needs every token of the answer before the next one.</summary>
+    public bool HaveMask => mask is not null;
 
     /// <summary>Whether the scores of the next token stay unchanged.</summary>
     /// <param name="answered">Number of tokens in the answer so far.</param>
     public bool LeaveUnchanged(int answered) =>
-        AreEdits
+        FitTable
+        && !HaveMask
         && settings.LogitBias.Length == 0
         && settings.Rules is { RepetitionPenalty: 1, PresencePenalty: 0, FrequencyPenalty: 0 }
         && answered >= settings.MinNewTokens;
@@ -45,7 +51,20 @@ internal sealed class ScoreRules(GenerationSettings settings, LogitsMask? mask)
         }
 
         ForbidRepeatedRuns(scores, tokens);
-        mask?.Invoke(answer, scores);
+        if (mask is not null)
+        {
+            RowSampling.Apply(Allowed(answer, scores.Length), scores);
+        }
+    }
+
+    /// <summary>The tokens that the mask allows next, as a bit set of a vocabulary.</summary>
+    /// <param name="answer">Token ids of the answer so far.</param>
+    /// <param name="vocabularySize">Tokens that may be generated.</param>
+    public uint[] Allowed(ReadOnlySpan<int> answer, int vocabularySize)
+    {
+        var allowed = new uint[(vocabularySize + 31) / 32];
+        mask!(answer, allowed);
+        return allowed;
     }
 
     // A token is forbidden if it would complete an n-gram that already occurs.

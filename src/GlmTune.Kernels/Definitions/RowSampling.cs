@@ -64,16 +64,34 @@ internal static class RowSampling
             scores[pending] = new ScoreEdit(pending, 0, 1, 1).Score(scores[pending], row);
         }
 
-        for (var id = 0; mask is not null && id < scores.Length; id++)
+        if (mask is not null)
         {
-            if ((mask[id >> 5] >> (id & 31) & 1) == 0)
-            {
-                scores[id] = float.NegativeInfinity;
-            }
+            Apply(mask, scores);
         }
 
         var (best, highest) = Highest(scores);
         return (row.Scale == 0 || !float.IsFinite(highest) ? best : TokenDraw.Draw(scores, highest, row), highest);
+    }
+
+    /// <summary>Sets the scores of tokens that a bit set does not allow to negative infinity.</summary>
+    public static void Apply(ReadOnlySpan<uint> allowed, Span<float> scores)
+    {
+        for (var start = 0; start < scores.Length; start += 32)
+        {
+            var bits = allowed[start >> 5];
+            var block = scores[start..Math.Min(start + 32, scores.Length)];
+            if (bits == 0)
+            {
+                block.Fill(float.NegativeInfinity);
+            }
+            else if (bits != uint.MaxValue)
+            {
+                for (var i = 0; i < block.Length; i++)
+                {
+                    block[i] = (bits >> i & 1) != 0 ? block[i] : float.NegativeInfinity;
+                }
+            }
+        }
     }
 
     /// <summary>The highest score and its index, the lowest of equals; NaN counts as the highest. Index −1: all are

@@ -34,7 +34,7 @@ public class GenerationSchedulerTests
         var good = Enumerable.Range(0, 4).Select(_ => Task.Run(() => Ids(scheduler, new([1])))).ToList();
         var bad = Ids(
             scheduler,
-            new([1]) { Mask = (answer, logits) => logits[..(answer.Length == 3 ? 50 : 0)].Fill(float.NegativeInfinity) }
+            new([1]) { Mask = (answer, allowed) => allowed.Fill(answer.Length == 3 ? 0 : uint.MaxValue) }
         );
         Assert.Contains(
             "forbidden",

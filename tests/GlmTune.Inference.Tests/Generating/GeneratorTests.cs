@@ -474,11 +474,11 @@ public class GeneratorTests
             new([1])
             {
                 Options = new() { MaxNewTokens = 3 },
-                Mask = (answer, logits) =>
+                Mask = (answer, allowed) =>
                 {
                     seen.Add(answer.ToArray());
-                    logits.Fill(float.NegativeInfinity);
-                    logits[5 + answer.Length] = 0;
+                    allowed.Clear();
+                    allowed[0] = 1u << (5 + answer.Length);
                 },
             }
         );

@@ -1,3 +1,6 @@
+using System.Runtime.InteropServices;
+using GlmTune.Constraints;
+
 namespace GlmTune.Inference.Tests.Generating;
 
 /// <summary>Sampled answers of a batch, whose next pass is queued before the tokens of the last one are known, equal
@@ -32,6 +35,14 @@ public sealed class SampledBatchTests
             Seed = random.Next(),
         };
 
+    // Allows about half of the tokens, by the answer so far; a grammar of one's own.
+    private static TokenMask Mask(int seed) =>
+        (answer, allowed) =>
+        {
+            var random = new Random(answer.ToArray().Aggregate(seed, (sum, id) => unchecked((sum * 31) + id)));
+            random.NextBytes(MemoryMarshal.AsBytes(allowed));
+        };
+
     [Theory]
     [InlineData(true, true, 400)]
     [InlineData(true, false, 400)]
@@ -47,6 +58,7 @@ public sealed class SampledBatchTests
             ])
             {
                 Options = Options(random, inTable),
+                Mask = inTable || random.Next(4) > 0 ? null : Mask(random.Next()),
             })
             .ToList();
         var alone = new Generator(new FakeLm(Vocabulary, Logits), Vocabulary);

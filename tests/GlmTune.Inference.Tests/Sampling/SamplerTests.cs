@@ -263,7 +263,9 @@ public class SamplerTests
     {
         Assert.True(new Sampler([1], new GenerationOptions { RepetitionPenalty = 2 }).FitsTable);
         Assert.False(new Sampler([1], new GenerationOptions { NoRepeatNgramSize = 2 }).FitsTable);
-        Assert.False(new Sampler([1], new GenerationOptions(), (_, _) => { }).FitsTable);
+        Assert.False(new Sampler([1], new GenerationOptions { NoRepeatNgramSize = 2 }).FitsAhead);
+        Assert.True(new Sampler([1], new GenerationOptions(), (_, _) => { }).FitsTable);
+        Assert.False(new Sampler([1], new GenerationOptions(), (_, _) => { }).FitsAhead);
     }
 
     [Fact]
@@ -272,7 +274,7 @@ public class SamplerTests
         var sampler = new Sampler(
             [0],
             new GenerationOptions { DoSample = true, Seed = 2 },
-            (_, logits) => logits[1] = float.NegativeInfinity
+            (_, allowed) => allowed[0] = ~2u
         );
         Assert.False(sampler.ArgmaxSuffices);
         Assert.All(Enumerable.Range(0, 100), _ => Assert.NotEqual(1, sampler.Sample([0, 9, 0])));
