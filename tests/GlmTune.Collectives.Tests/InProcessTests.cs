@@ -120,7 +120,7 @@ public class InProcessTests
             )
         );
         Assert.Matches(
-            "^Rank [02] of 3, step 1204, layer output head: AllGather of bfloat16 \\[4\\] not finished after 1 s. "
+            "^Rank [02] of 3, step 1204, output head: AllGather of bfloat16 \\[4\\] not finished after 1 s. "
                 + "Missing: rank 1",
             error.Message
         );

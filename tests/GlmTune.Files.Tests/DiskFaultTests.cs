@@ -20,11 +20,11 @@ public sealed class DiskFaultTests
     {
         var hit = FaultyDisk.ForEvery(
             fault,
-            n =>
+            (n, seed) =>
             {
                 using var folder = new MemoryFolder();
                 File.WriteAllText(folder.At("a.json"), "old content");
-                var disk = new FaultyDisk(folder.Path, fault, n, DiskSeed.Value + n);
+                var disk = new FaultyDisk(folder.Path, fault, n, seed);
                 var error = disk.Try(() => AtomicFile.WriteText(folder.At("a.json"), "the new content"));
 
                 ExpectKnown(error, fault, folder.Path);
@@ -47,10 +47,10 @@ public sealed class DiskFaultTests
     public void A_file_in_a_new_folder_is_there_with_its_folder(DiskFault fault) =>
         FaultyDisk.ForEvery(
             fault,
-            n =>
+            (n, seed) =>
             {
                 using var folder = new MemoryFolder();
-                var disk = new FaultyDisk(folder.Path, fault, n, DiskSeed.Value + n);
+                var disk = new FaultyDisk(folder.Path, fault, n, seed);
                 var error = disk.Try(() => AtomicFile.WriteText(folder.At("deep", "er", "a.json"), "content"));
                 ExpectKnown(error, fault, folder.Path);
                 if (error is null || File.Exists(folder.At("deep", "er", "a.json")))
@@ -67,7 +67,7 @@ public sealed class DiskFaultTests
     {
         var hit = FaultyDisk.ForEvery(
             fault,
-            n =>
+            (n, seed) =>
             {
                 using var parent = new MemoryFolder();
                 if (replaces)
@@ -75,7 +75,7 @@ public sealed class DiskFaultTests
                     Publish(parent.At("c"), "old");
                 }
 
-                var disk = new FaultyDisk(parent.Path, fault, n, DiskSeed.Value + n)
+                var disk = new FaultyDisk(parent.Path, fault, n, seed)
                 {
                     Refuses = call => call.Operation == DiskOperation.Exchange && !exchanges,
                 };
@@ -109,11 +109,11 @@ public sealed class DiskFaultTests
     public void A_discarded_folder_stays_whole_or_has_another_name(DiskFault fault) =>
         FaultyDisk.ForEvery(
             fault,
-            n =>
+            (n, seed) =>
             {
                 using var parent = new MemoryFolder();
                 Publish(parent.At("c"), "text");
-                var disk = new FaultyDisk(parent.Path, fault, n, DiskSeed.Value + n);
+                var disk = new FaultyDisk(parent.Path, fault, n, seed);
                 string? problem = null;
                 var error = disk.Try(() => problem = AtomicFolder.Discard(parent.At("c")));
                 ExpectKnown(error, fault, parent.Path);
@@ -135,11 +135,11 @@ public sealed class DiskFaultTests
     public void A_lock_that_was_not_taken_is_free_afterwards(DiskFault fault) =>
         FaultyDisk.ForEvery(
             fault,
-            n =>
+            (n, seed) =>
             {
                 using var parent = new MemoryFolder();
                 var folder = parent.At("out", "put");
-                var disk = new FaultyDisk(parent.Path, fault, n, DiskSeed.Value + n);
+                var disk = new FaultyDisk(parent.Path, fault, n, seed);
                 var error = disk.Try(() => FolderLock.Take(folder, "one", Assert.Fail).Dispose());
                 ExpectKnown(error, fault, parent.Path);
                 FolderLock.Take(folder, "two", _ => { }).Dispose();
@@ -151,10 +151,10 @@ public sealed class DiskFaultTests
     public void A_probe_reports_a_problem_and_leaves_nothing(DiskFault fault) =>
         FaultyDisk.ForEvery(
             fault,
-            n =>
+            (n, seed) =>
             {
                 using var parent = new MemoryFolder();
-                var disk = new FaultyDisk(parent.Path, fault, n, DiskSeed.Value + n);
+                var disk = new FaultyDisk(parent.Path, fault, n, seed);
                 string? problem = null;
                 var error = disk.Try(() => problem = WriteProbe.FindProblem(parent.At("out", "put")));
                 ExpectKnown(error, fault, parent.Path);

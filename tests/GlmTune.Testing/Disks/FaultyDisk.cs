@@ -10,6 +10,7 @@ namespace GlmTune.Testing.Disks;
 /// <param name="seed">Decides what a power cut loses.</param>
 internal sealed class FaultyDisk(string root, DiskFault? fault, int at, int seed = 0) : DiskWatcher
 {
+    private const int PowerCuts = 12;
     private readonly Lock gate = new();
     private readonly DurableTree? durable = fault == DiskFault.PowerCut ? new DurableTree(root) : null;
     private volatile bool ended;
@@ -23,26 +24,27 @@ internal sealed class FaultyDisk(string root, DiskFault? fault, int at, int seed
     /// <summary>The operation that went wrong; null: none so far.</summary>
     public DiskCall? Failed { get; private set; }
 
-    /// <summary>Calls something with the n-th operation going wrong, for every n until none is left.</summary>
+    /// <summary>Calls something with the n-th operation going wrong, for every n until none is left; with several seeds
+    /// where chance decides what is lost.</summary>
     /// <param name="fault">What goes wrong.</param>
-    /// <param name="attempt">Called with n and a function that makes the disk of a folder; returns that disk after its
-    /// use.</param>
+    /// <param name="attempt">Called with n and a seed; makes a disk, uses it and returns it.</param>
     /// <returns>The number of operations that went wrong.</returns>
-    public static int ForEvery(DiskFault fault, Func<int, FaultyDisk> attempt)
+    public static int ForEvery(DiskFault fault, Func<int, int, FaultyDisk> attempt)
     {
-        for (var n = 0; ; n++)
+        var hit = 0;
+        for (var seed = DiskSeed.Value; seed < DiskSeed.Value + (fault == DiskFault.PowerCut ? PowerCuts : 1); seed++)
         {
-            var disk = attempt(n);
-            if (disk.Failed is null)
+            for (var n = 0; attempt(n, (seed * 1000) + n).Failed is not null; n++)
             {
-                return n;
-            }
-
-            if (n > 10_000)
-            {
-                throw new InvalidOperationException($"{fault}: no end");
+                hit++;
+                if (n > 10_000)
+                {
+                    throw new InvalidOperationException($"{fault}: no end");
+                }
             }
         }
+
+        return hit;
     }
 
     /// <summary>Calls an action on this disk.</summary>
