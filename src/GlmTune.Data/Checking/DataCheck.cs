@@ -17,24 +17,49 @@ internal sealed class DataCheck(Glm4Template template)
     /// <exception cref="InvalidDataException">The file does not exist.</exception>
     public SplitReport Check(string path, int parallelism = 1, CancellationToken stop = default)
     {
-        var rows = ConversationFile.Map(path, parallelism, row => Check(row, path), stop: stop).ToList();
-        var readable = rows.Where(row => row.Examples is not null).ToList();
-        var usable = readable.Where(row => row.Examples!.Any(example => example.SupervisedTokens > 0)).ToList();
-        var used = usable.SelectMany(row => row.Examples!).Where(example => example.SupervisedTokens > 0).ToList();
+        var (rows, usable, messages, answers, tooLong, calls) = (0, 0, 0, 0, 0, 0);
+        var (tokens, supervised) = (0L, 0L);
+        var (lengths, findings, notes) = (new List<int>(), new List<Finding>(), new RowNotes());
+        // Rows are counted as they come, so that only numbers and findings stay in memory.
+        foreach (var row in ConversationFile.Map(path, parallelism, row => Check(row, path), stop: stop))
+        {
+            rows++;
+            findings.AddRange(row.Findings);
+            if (row.Source is { } source)
+            {
+                notes.Add(source);
+            }
+
+            if (row.Examples is not { } examples)
+            {
+                continue;
+            }
+
+            messages += row.Messages;
+            answers += row.Answers;
+            tooLong += row.PromptsTooLong;
+            calls += row.ToolCalls;
+            lengths.AddRange(examples.Select(example => example.FullLength));
+            var used = examples.Where(example => example.SupervisedTokens > 0).ToList();
+            usable += used.Count > 0 ? 1 : 0;
+            tokens += used.Sum(example => (long)example.TokenIds.Length);
+            supervised += used.Sum(example => (long)example.SupervisedTokens);
+        }
+
         return new SplitReport
         {
             File = path,
-            Rows = rows.Count,
-            UsableRows = usable.Count,
-            Messages = readable.Sum(row => row.Messages),
-            Answers = readable.Sum(row => row.Answers),
-            PromptsTooLong = readable.Sum(row => row.PromptsTooLong),
-            ToolCalls = readable.Sum(row => row.ToolCalls),
-            Tokens = used.Sum(example => (long)example.TokenIds.Length),
-            SupervisedTokens = used.Sum(example => (long)example.SupervisedTokens),
-            Lengths = LengthSummary.Of(readable.SelectMany(row => row.Examples!).Select(example => example.FullLength)),
-            Findings = [.. rows.SelectMany(row => row.Findings)],
-            Notes = RowNotes.Of(path, rows.Select(row => row.Source)),
+            Rows = rows,
+            UsableRows = usable,
+            Messages = messages,
+            Answers = answers,
+            PromptsTooLong = tooLong,
+            ToolCalls = calls,
+            Tokens = tokens,
+            SupervisedTokens = supervised,
+            Lengths = LengthSummary.Of(lengths),
+            Findings = findings,
+            Notes = notes.Lines(path),
         };
     }
 

@@ -39,7 +39,7 @@ internal sealed class RowAdvice(Glm4Template template)
 
             // Several consecutive calls are answered by several consecutive observations.
             called = ToolCall.Read(message) is not null || (called && message.Role == Role.Observation);
-            if (template.Tokenizer.FindSpecialText($"{message.Metadata}\n{message.Content}") is { } special)
+            if (template.Tokenizer.FindSpecialText(TextOf(message)) is { } special)
             {
                 var effect = template.Options.Preset.ParsesSpecialText
                     ? "becomes a special token with this template"
@@ -91,4 +91,7 @@ internal sealed class RowAdvice(Glm4Template template)
             yield return Found(kind, message, text);
         }
     }
+
+    private static string TextOf(Message message) =>
+        message.Metadata.Length == 0 ? message.Content : $"{message.Metadata}\n{message.Content}";
 }

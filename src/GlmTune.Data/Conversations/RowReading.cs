@@ -27,7 +27,7 @@ internal sealed class RowReading(string file, RowPlace place)
     {
         foreach (var member in owner.EnumerateObject())
         {
-            if (read.Contains(member.Name) || IsEmpty(member.Value))
+            if (IsOneOf(member, read) || IsEmpty(member.Value))
             {
                 continue;
             }
@@ -90,6 +90,20 @@ internal sealed class RowReading(string file, RowPlace place)
 
         Problem(message, $"{what} is a string that is not valid JSON: {fault.Text}");
         return null;
+    }
+
+    // Without making a string of each name.
+    private static bool IsOneOf(JsonProperty member, string[] names)
+    {
+        foreach (var name in names)
+        {
+            if (member.NameEquals(name))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private static bool IsEmpty(JsonElement value) =>

@@ -61,12 +61,17 @@ internal sealed class RowCache(string? folder)
         CancellationToken stop
     )
     {
-        if (folder is null || note is not null || !File.Exists(path) || new FileInfo(path).Length < SmallestData)
+        if (folder is null || note is not null || !File.Exists(path))
         {
             return null;
         }
 
         var data = StampOf(path);
+        if (data.Bytes < SmallestData)
+        {
+            return null;
+        }
+
         var key = RowsKey.Of(path, template, options, stop);
         var file = Path.Combine(folder, $"{key}.rows");
         if (Open(file, path) is { } found)
@@ -140,7 +145,8 @@ internal sealed class RowCache(string? folder)
 
     private static (long Bytes, DateTime Changed) StampOf(string path)
     {
-        var info = new FileInfo(path);
+        // A link has a size and a time of its own.
+        var info = (FileInfo?)File.ResolveLinkTarget(path, returnFinalTarget: true) ?? new FileInfo(path);
         return (info.Length, info.LastWriteTimeUtc);
     }
 

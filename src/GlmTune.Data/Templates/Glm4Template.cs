@@ -423,8 +423,8 @@ public sealed class Glm4Template
         }
         else
         {
-            ids.AddRange(Tokenizer.Encode($"{metadata}\n"));
-            ids.AddRange(Tokenizer.Encode(content));
+            Tokenizer.AppendTo(ids, metadata.Length == 0 ? "\n" : $"{metadata}\n");
+            Tokenizer.AppendTo(ids, content);
         }
     }
 }

@@ -105,6 +105,17 @@ public class RowCacheTests
     }
 
     [Fact]
+    public void The_size_of_a_linked_file_is_that_of_its_target()
+    {
+        using var folder = new TemporaryFolder();
+        var target = folder.Write("train.jsonl", Rows);
+        File.CreateSymbolicLink(folder.At("link.jsonl"), target);
+        var cache = new RowCache(folder.At("cache")) { SmallestData = new FileInfo(target).Length, LeftFree = 0 };
+        Assert.True(TrainingSet.Read(folder.At("link.jsonl"), Short, Skipping, cache).IsCached);
+        Assert.Equal(0, Counted(cache, target, Skipping).Reads);
+    }
+
+    [Fact]
     public void Small_files_are_not_kept()
     {
         using var folder = new TemporaryFolder();
