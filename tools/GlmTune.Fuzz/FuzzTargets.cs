@@ -86,6 +86,15 @@ internal sealed class FuzzTargets(string folder) : IDisposable
                 ["IQ== 0\n", "AAA= 256\n", " "]
             ),
             new(
+                "sentencepiece",
+                input =>
+                    new SentencePieceEncoder(SentencePieceModel.Parse(input, "tokenizer.model")).AppendTo(
+                        [],
+                        "hello 你好"
+                    ),
+                ["<0x0A>", "\u2581he", "\n\u000e\n\u0005<unk>"]
+            ),
+            new(
                 "tokenizer-json",
                 input => TokenizerFile.Read(FolderWith("tokenizer.json", input)),
                 ["\"model\":", "\"vocab\":", "\"merges\":", "\"added_tokens\":", "\"Ġ\":"]
