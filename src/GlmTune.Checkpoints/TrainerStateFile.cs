@@ -95,7 +95,13 @@ internal sealed class TrainerStateFile
     }
 
     /// <summary>Writes the file.</summary>
-    public void Write(string folder, TrainerStateSettings settings)
+    public void Write(string folder, TrainerStateSettings settings) => Write(folder, Text(settings));
+
+    /// <summary>Writes the file with the content that <see cref="Text"/> gave earlier.</summary>
+    public static void Write(string folder, string text) => AtomicFile.WriteText(Path.Combine(folder, FileName), text);
+
+    /// <summary>The content of the file as of now.</summary>
+    public string Text(TrainerStateSettings settings)
     {
         var json = new JsonObject
         {
@@ -120,6 +126,6 @@ internal sealed class TrainerStateFile
             ["trial_name"] = null,
             ["trial_params"] = null,
         };
-        AtomicFile.WriteText(Path.Combine(folder, FileName), json.ToJsonString(Indented) + "\n");
+        return json.ToJsonString(Indented) + "\n";
     }
 }

@@ -57,6 +57,10 @@ internal sealed class Trainer(
         internal init => (capture, captureTried) = (value, true);
     }
 
+    /// <summary>Called before weights or optimizer state change, on the thread that trains: waits for whoever still
+    /// copies them. Null: nobody does.</summary>
+    public Action? BeforeUpdate { get; set; }
+
     /// <summary>Runs a micro-batch of the model.</summary>
     public LayerRunner Runner => runner;
 
@@ -78,6 +82,7 @@ internal sealed class Trainer(
             var report = Measure(batches, lineOf, watch);
             if (!sharding.UpdatesByLayer)
             {
+                BeforeUpdate?.Invoke();
                 IsWhole = false;
                 Update.Apply(schedule.After(Done), Done + 1);
             }
@@ -222,6 +227,7 @@ internal sealed class Trainer(
                 batches,
                 lineOf
             );
+            BeforeUpdate?.Invoke();
             IsWhole = false;
         }
 

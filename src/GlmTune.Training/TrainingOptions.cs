@@ -154,6 +154,10 @@ public sealed record TrainingOptions
     /// 1 minute.</summary>
     public TimeSpan SaveRetry { get; init; } = TimeSpan.FromMinutes(1);
 
+    /// <summary>Whether checkpoints are copied to host memory and written behind training, if the copy fits there.
+    /// Default: true.</summary>
+    public bool SaveAsync { get; init; } = true;
+
     /// <summary>Whether checkpoints omit what only a resumed run needs. Default: false.</summary>
     public bool SaveOnlyModel { get; init; }
 

@@ -111,6 +111,7 @@ internal static class TrainingSection
             SaveRetry = TimeSpan.FromSeconds(
                 arguments.Int("save_retry_seconds", (int)defaults.SaveRetry.TotalSeconds, least: 0)
             ),
+            SaveAsync = arguments.Flag("save_async", defaults.SaveAsync),
             SaveOnlyModel = arguments.Flag("save_only_model", defaults.SaveOnlyModel),
             LoadBestModelAtEnd = arguments.Flag("load_best_model_at_end", defaults.LoadBestModelAtEnd),
             MetricForBestModel = Metric(arguments),

@@ -73,6 +73,12 @@ internal sealed record MemoryDemand
     /// <summary>Whether small passes are captured as CUDA graphs.</summary>
     public bool CudaGraphs { get; init; } = true;
 
+    /// <summary>Whether checkpoints are copied to host memory and written behind training.</summary>
+    public bool CopiesCheckpoints { get; init; }
+
+    /// <summary>Whether checkpoints have AdamW's moments.</summary>
+    public bool SavesMoments { get; init; } = true;
+
     /// <summary>Whether CUDA's own memory counts as well: of a GPU that no program uses yet.</summary>
     public bool WithContext { get; init; }
 
@@ -133,6 +139,8 @@ internal sealed record MemoryDemand
             OffloadEmbedding = training.OffloadEmbedding,
             OffloadActivations = training.OffloadActivations,
             CudaGraphs = training.CudaGraphs,
+            CopiesCheckpoints = training is { SaveAsync: true, SaveStrategy: not IntervalStrategy.No },
+            SavesMoments = !training.SaveOnlyModel,
         };
     }
 

@@ -39,7 +39,15 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
     /// <exception cref="InvalidDataException">The adapter does not fit the model.</exception>
     public static MemoryFit Of(MemoryDemand demand, long available, string where, long? host = null)
     {
-        var fit = new MemoryFit(demand, MemoryPlan.For(demand, available), available, where) { HostAvailable = host };
+        var plan = MemoryPlan.For(demand, available);
+        if (host < plan.HostBytes && plan.CopyBytes > 0)
+        {
+            demand = demand with { CopiesCheckpoints = false };
+            var without = MemoryPlan.For(demand, available);
+            plan = without.HostBytes <= host ? without : plan;
+        }
+
+        var fit = new MemoryFit(demand, plan, available, where) { HostAvailable = host };
         if (fit.Fits)
         {
             return fit;
@@ -158,7 +166,7 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
 
     private bool FitsDevice(MemoryPlan plan) => plan.DeviceBytes <= Available;
 
-    private bool FitsHost(MemoryPlan plan) => HostAvailable is not { } host || plan.HostBytes <= host;
+    private bool FitsHost(MemoryPlan plan) => HostAvailable is not { } host || plan.HostBytes - plan.CopyBytes <= host;
 
     private string HostRefusal(Func<MemoryChange, string> named)
     {
@@ -181,7 +189,7 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
             (0, var other) => $"No setting makes it fit; {other}.",
             (_, var other) => $"To make it fit, set {string.Join(", ", Changes.Select(named))} "
                 + $"(then {ByteCount.Text(Changed!.DeviceBytes)}"
-                + $"{(Changed.HostBytes > 0 ? $" and {ByteCount.Text(Changed.HostBytes)} of host memory" : "")})"
+                + $"{(Changed.HostBytes > Changed.CopyBytes ? $" and {ByteCount.Text(Changed.HostBytes - Changed.CopyBytes)} of host memory" : "")})"
                 + $"{(other.Length == 0 ? "" : $"; or {other}")}.",
         };
 

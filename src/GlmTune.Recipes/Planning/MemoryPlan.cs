@@ -51,6 +51,10 @@ internal sealed record MemoryPlan(
     /// <summary>Total bytes of one rank in host memory.</summary>
     public long HostBytes => Host.Sum(part => part.Bytes);
 
+    /// <summary>Bytes of <see cref="HostBytes"/> that the copy of a checkpoint takes. A run does without the copy where
+    /// it does not fit, and pauses while checkpoints are written.</summary>
+    public long CopyBytes { get; private init; }
+
     /// <summary>Computes the plan.</summary>
     /// <param name="demand">What is trained, and how.</param>
     /// <param name="available">Bytes of the device, where recomputation is decided by them; null: nothing is recomputed
@@ -94,7 +98,9 @@ internal sealed record MemoryPlan(
         }
 
         AddActivations(demand, sizes, recomputed, headRows, device, host);
-        return new MemoryPlan(device.Parts, host.Parts, recomputed);
+        var copy = demand.CopiesCheckpoints ? CopyOfCheckpoint(demand, sizes) : 0;
+        host.Add("copy of a checkpoint that is being written", copy);
+        return new MemoryPlan(device.Parts, host.Parts, recomputed) { CopyBytes = copy };
     }
 
     /// <inheritdoc/>
@@ -204,6 +210,17 @@ internal sealed record MemoryPlan(
             StateType.Int8 => AdamMoments * (count + (BlockCodes.Blocks(count) * Wide)),
             _ => AdamMoments * Wide * count,
         };
+
+    // Of rank 0, which also receives the weights of the others.
+    private static long CopyOfCheckpoint(MemoryDemand demand, LayerSizes sizes)
+    {
+        var (sharding, trained, size) = (demand.Sharding, sizes.Trained, demand.Type.ElementSize());
+        var share = sharding.Stage >= 1 ? demand.Ranks : 1;
+        var isWhole = demand.TrainsAdapter || sharding.Stage < 3 || sharding.GatherWeightsOnSave;
+        var own = trained * (demand.HasMasters ? Wide : size);
+        var moments = demand.SavesMoments ? MomentBytes(sharding.State.Moments, trained) : 0;
+        return ((own + moments) / share) + (share > 1 && isWhole ? trained * (demand.TrainsAdapter ? Wide : size) : 0);
+    }
 
     // Gradients between a layer's backward pass and their sum. Returns what of it is there beside activations.
     private static long AddPassing(MemoryDemand demand, LayerSizes sizes, PartList device)

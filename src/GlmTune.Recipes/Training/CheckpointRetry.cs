@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.ExceptionServices;
 using GlmTune.Checkpoints;
 using GlmTune.Collectives;
 using GlmTune.Files;
@@ -25,11 +26,19 @@ internal sealed class CheckpointRetry(TrainingOptions training, RunRanks ranks, 
     /// <param name="best">Step of the best checkpoint, which is never deleted to make room; null: none.</param>
     /// <param name="write">Writes the checkpoint and returns its path; may be called several times.</param>
     /// <param name="stop">Ends the waiting; one last attempt follows.</param>
+    /// <param name="failed">Why the first attempt, made behind training, failed; null: there was none.</param>
     /// <returns>The path; null if it was not saved and training continues to the next save.</returns>
     /// <exception cref="IOException">This save and the one before it, or the last one of the run, failed for the whole
     /// time; the message names the checkpoint to resume from. With several ranks, a
     /// <see cref="SharedFailureException"/>.</exception>
-    public string? Save(long step, bool isLast, long? best, Func<string> write, CancellationToken stop)
+    public string? Save(
+        long step,
+        bool isLast,
+        long? best,
+        Func<string> write,
+        CancellationToken stop,
+        Exception? failed = null
+    )
     {
         var from = Stopwatch.GetTimestamp();
         var wait = FirstWait;
@@ -39,16 +48,21 @@ internal sealed class CheckpointRetry(TrainingOptions training, RunRanks ranks, 
             Exception failure;
             try
             {
+                if (attempt == 1 && failed is not null)
+                {
+                    ExceptionDispatchInfo.Throw(failed);
+                }
+
                 var path = write();
                 if (attempt > 1)
                 {
                     note($"step {step} is saved after {attempt} attempts; training continues");
                 }
 
-                failedInARow = 0;
+                Succeeded();
                 return path;
             }
-            catch (Exception error) when (error is IOException or UnauthorizedAccessException or SharedFailureException)
+            catch (Exception error) when (IsOfDisk(error))
             {
                 failure = error;
             }
@@ -87,6 +101,13 @@ internal sealed class CheckpointRetry(TrainingOptions training, RunRanks ranks, 
             }
         }
     }
+
+    /// <summary>Records that a checkpoint is complete, whose first attempt behind training did not fail.</summary>
+    public void Succeeded() => failedInARow = 0;
+
+    /// <summary>Whether an attempt may be repeated after this error.</summary>
+    public static bool IsOfDisk(Exception error) =>
+        error is IOException or UnauthorizedAccessException or SharedFailureException;
 
     private void GiveUp(long step, bool isLast, Exception failure)
     {

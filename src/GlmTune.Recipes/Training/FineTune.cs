@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.ExceptionServices;
-using GlmTune.Checkpoints;
 using GlmTune.Collectives;
 using GlmTune.Data.Batching;
 using GlmTune.Kernels;
@@ -28,7 +27,7 @@ public sealed class FineTune
     private readonly EvaluationSchedule evaluation;
     private readonly RunProgress progress;
     private readonly int totalSteps;
-    private readonly CheckpointRetry retry;
+    private readonly RunSaves saves;
 
     private FineTune(RunSetup setup)
     {
@@ -41,7 +40,7 @@ public sealed class FineTune
             setup.Batches
         );
         (evaluation, progress, totalSteps) = (setup.Evaluation, setup.Progress, setup.TotalSteps);
-        retry = new CheckpointRetry(recipe.Training, ranks, reporter.Note);
+        saves = new RunSaves(setup);
     }
 
     /// <summary>Trains until the recipe's last step, or until it is cancelled; saves a checkpoint in both cases, and
@@ -136,6 +135,7 @@ public sealed class FineTune
     /// <param name="stop">Ends the run after the current step, with a checkpoint; set on any rank, it ends all.</param>
     /// <param name="ranks">The ranks, each of which makes this call with the same arguments; null: a single rank, on
     /// the first working GPU or the CPU.</param>
+    /// <param name="saving">How checkpoints are written; null: as this machine allows.</param>
     /// <exception cref="InvalidDataException">A file is missing, damaged or inconsistent. Nothing was
     /// changed.</exception>
     /// <exception cref="NonFiniteStepException">The loss or gradient norm of a step is not finite. The previous step is
@@ -151,7 +151,8 @@ public sealed class FineTune
         string? resume,
         IFineTuneReporter reporter,
         CancellationToken stop,
-        ICollectives? ranks = null
+        ICollectives? ranks = null,
+        SaveConditions? saving = null
     )
     {
         NativeRuntime.Load();
@@ -162,7 +163,9 @@ public sealed class FineTune
         return RankResources.Use(
             all,
             owned =>
-                new FineTune(new RunSetup(recipe, dataFolder, model, resume, reporter, all, owned, stop)).Train(stop)
+                new FineTune(new RunSetup(recipe, dataFolder, model, resume, reporter, all, owned, stop, saving)).Train(
+                    stop
+                )
         );
     }
 
@@ -177,8 +180,6 @@ public sealed class FineTune
         ranks.Collectives.Activity.StartTraining();
         var watch = Stopwatch.StartNew();
         var (losses, steps) = (0.0, 0);
-        string? saved = null;
-        var savedStep = trainer.Done;
         var halted = trainer.Done == 0 && evaluation.IsDueOnStart && Evaluate(stop);
         var before = batches.Cursor;
         try
@@ -219,12 +220,10 @@ public sealed class FineTune
                     halted = Evaluate(stop);
                 }
 
+                saves.Advance(stop);
                 if (IsDue(recipe.Training.SaveStrategy, recipe.Training.SaveSteps, report))
                 {
-                    if (Save(isLast: report.Step == totalSteps, stop) is { } folder)
-                    {
-                        (saved, savedStep) = (folder, report.Step);
-                    }
+                    saves.Save(isLast: report.Step == totalSteps, stop);
                 }
             }
         }
@@ -233,27 +232,19 @@ public sealed class FineTune
             // The failed step is not done, so its rows are used again. All ranks get here, because loss and norm are
             // global.
             batches.Cursor = before;
-            if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
-            {
-                Save(isLast: true, stop);
-            }
-
+            saves.SaveLast(stop);
             ranks.RunOnAllOrFail(() => ExceptionDispatchInfo.Throw(error));
         }
         catch (Exception error)
             when (error is not MemoryExhaustedException && AllocationFailure.Find(error) is { } failure)
         {
             batches.Cursor = before;
-            throw new MemoryExhaustedException(failure, AfterFailure(savedStep), error);
+            throw new MemoryExhaustedException(failure, AfterFailure(), error);
         }
 
-        if (trainer.Done > savedStep && recipe.Training.SaveStrategy != IntervalStrategy.No)
-        {
-            saved = Save(isLast: true, stop);
-        }
-
+        saves.SaveLast(stop);
         var stopped = ranks.AnyStops(stop) || !Test(stop);
-        return new FineTuneResult(trainer.Done, losses / steps, watch.Elapsed, saved, stopped);
+        return new FineTuneResult(trainer.Done, losses / steps, watch.Elapsed, saves.Newest, stopped);
     }
 
     private void Probe()
@@ -274,62 +265,10 @@ public sealed class FineTune
 
     // What remains of a run that ran out of memory, and what to change. With several ranks, the others are still in the
     // step and cannot take part in a checkpoint.
-    private string AfterFailure(long savedStep)
+    private string AfterFailure()
     {
-        var kept = savedStep > 0 ? $"Checkpoint {savedStep} is the last one." : "No checkpoint was written before.";
-        if (
-            trainer.IsWhole
-            && trainer.Done > savedStep
-            && ranks.Count == 1
-            && recipe.Training.SaveStrategy != IntervalStrategy.No
-        )
-        {
-            try
-            {
-                kept = $"Step {trainer.Done} is saved in {Write()}.";
-            }
-            catch (Exception again) when (AllocationFailure.Find(again) is not null)
-            {
-                kept = $"There was no memory left to save step {trainer.Done} either. {kept}";
-            }
-        }
-
+        var kept = ranks.IsAlone ? saves.AfterFailure() : saves.DescribeNewest();
         return setup.Memory is { } memory ? $"{kept} {memory.AdviceAfterFailure()}" : kept;
-    }
-
-    // Null if the disk failed and training continues to the next save.
-    private string? Save(bool isLast, CancellationToken stop)
-    {
-        ranks.RunOnAllOrFail(() => trainer.CheckFinite());
-        return retry.Save(trainer.Done, isLast, progress.History.BestStep, Write, stop);
-    }
-
-    private string Write()
-    {
-        var state = new TrainingState
-        {
-            Step = trainer.Done,
-            TotalSteps = totalSteps,
-            Data = batches.Cursor,
-            Seed = recipe.Training.Seed,
-            UnloggedLoss = progress.UnloggedLoss,
-            UnloggedSteps = progress.UnloggedSteps,
-            EvaluationsWithoutImprovement = evaluation.WithoutImprovement,
-            WorldSize = ranks.Count,
-            Template = setup.Data.Template.Options.Preset.Name,
-            EndToken = setup.Data.Template.Options.EndToken,
-            Rows = setup.Data.Fingerprint,
-            Job = SlurmRestart.Current.Job,
-            Base = setup.Base,
-            Settings = setup.Settings,
-        };
-        var folder = setup.Checkpoints.Write(
-            state,
-            progress.History,
-            (int)Math.Ceiling(Math.Max(recipe.Training.Epochs, progress.History.Epoch))
-        );
-        reporter.Saved(folder);
-        return folder;
     }
 
     // Whether training should stop early.

@@ -1,16 +1,19 @@
 using GlmTune.Checkpoints;
-using GlmTune.Data.Tokenization;
 using GlmTune.Files;
+using GlmTune.Kernels.Cuda;
+using GlmTune.Kernels.Memory;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
 using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
+using GlmTune.Training.Sharding;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace GlmTune.Recipes.Training;
 
 /// <summary>Writes a run's checkpoints (weights, tokenizer, optimizer and state) under a temporary name, renames them,
-/// and then removes old ones.</summary>
+/// and then removes old ones: at once, or behind training from a copy in host memory.</summary>
 /// <remarks>Each rank writes its slices of the optimizer state, rank 0 everything else: the weights arrive layer by
 /// layer as they are gathered. The folder gets its final name after the files of all ranks are on disk. If one rank
 /// fails, all do, and the folder is removed.</remarks>
@@ -24,6 +27,7 @@ namespace GlmTune.Recipes.Training;
 /// <param name="ranks">The ranks, which all use the same output folder.</param>
 /// <param name="note">Called on rank 0 for leftovers of older checkpoints or interrupted attempts that could not be
 /// removed.</param>
+/// <param name="conditions">Under which copies are made and written; null: those of this machine.</param>
 internal sealed class RunCheckpoints(
     Recipe recipe,
     RunInputs inputs,
@@ -32,9 +36,18 @@ internal sealed class RunCheckpoints(
     TrainedWeights trained,
     Trainer trainer,
     RunRanks ranks,
-    Action<string> note
-)
+    Action<string> note,
+    SaveConditions? conditions = null
+) : IDisposable
 {
+    // Share of the available host memory that the copy may take: the rest is for reading rows and for the disk cache.
+    private const double ShareForSnapshot = 0.75;
+
+    private readonly CheckpointFiles files = new(recipe, inputs, baseFingerprint, model, trained);
+    private StateSnapshot? snapshot;
+    private PendingCheckpoint? pending;
+    private bool writesBehind = recipe.Training.SaveAsync;
+
     /// <summary>Whether a checkpoint contains the weights as a model or adapter that other programs can read.</summary>
     /// <remarks>Otherwise they are only in the ranks' optimizer files, from which <c>glmtune checkpoint consolidate</c>
     /// builds a model. Adapters are always gathered, because they are small, and so are weights that would otherwise
@@ -52,36 +65,19 @@ internal sealed class RunCheckpoints(
         AtomicFolder? folder = null;
         try
         {
-            ranks.RunOnAllOrFail(() =>
-            {
-                if (ranks.IsFirst)
-                {
-                    Disk.CreateFolder(recipe.Training.OutputFolder);
-                    folder = AtomicFolder.Create(target, inputs.Run);
-                }
-            });
+            ranks.RunOnAllOrFail(() => folder = ranks.IsFirst ? Create(target) : null);
             var path = AtomicFolder.TemporaryPath(target, inputs.Run);
-            var hashes = ranks.FromAll(ranks.RunOnAllOrFail(() => WriteOptimizer(path)));
+            var hashes = ranks.FromAll(
+                ranks.RunOnAllOrFail(() => files.WriteOptimizer(path, OwnStates(), ranks.Rank, ranks.Count))
+            );
             WriteWeights(path);
+            var text = Text(state, history, epochs);
             ranks.RunOnAllOrFail(() =>
             {
                 if (folder is not null)
                 {
-                    CopyCompanions(path);
-                    state.Write(path);
-                    history.GlobalStep = state.Step;
-                    history.Write(path, Settings(recipe.Training, state.TotalSteps, epochs));
-                    folder.Publish(replace: true, hashes.ToDictionary(file => file[0], file => file[1]));
-                    // Keep what was just written: folders of an older run may have higher numbers.
-                    long[] keep = history.BestStep is { } best ? [best, state.Step] : [state.Step];
-                    foreach (
-                        var problem in folder.Leftovers.Concat(
-                            CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep)
-                        )
-                    )
-                    {
-                        note(problem);
-                    }
+                    files.WriteRest(path, state, text);
+                    Tell(Publish(folder, hashes, state.Step, history.BestStep));
                 }
             });
         }
@@ -93,22 +89,244 @@ internal sealed class RunCheckpoints(
         return target;
     }
 
-    // Name and hash of this rank's file, if it has one: each rank reads its own, which is still cached.
-    private string[] WriteOptimizer(string path)
+    /// <summary>Copies the state of the step that has just finished, and starts writing it behind training. The one
+    /// before must be complete.</summary>
+    /// <returns>The checkpoint, which the caller advances and this object disposes; null: checkpoints of this run are
+    /// written at once, since the copy does not fit into host memory or the recipe says so.</returns>
+    /// <exception cref="IOException">The folder cannot be created. With several ranks, a
+    /// <see cref="Collectives.SharedFailureException"/>.</exception>
+    public PendingCheckpoint? Begin(TrainingState state, TrainerStateFile history, int epochs)
     {
-        if (!AtomicFolder.WaitFor(path, patience: TimeSpan.FromSeconds(ranks.IsFirst ? 0 : 60)))
+        if (!writesBehind || !TryAllocate())
         {
-            throw new IOException(
-                $"{path}: rank 0 created this folder, but this rank did not see it within a minute. With "
-                    + "several machines, output_dir must be on a shared file system."
+            return null;
+        }
+
+        var copy = snapshot!;
+        copy.Begin();
+        Gather(copy);
+        var target = CheckpointFolder.PathOf(recipe.Training.OutputFolder, state.Step);
+        var (text, best, threads) = (Text(state, history, epochs), history.BestStep, get_num_threads());
+        pending?.Dispose();
+        pending = new PendingCheckpoint(
+            ranks,
+            target,
+            () => Create(target),
+            () =>
+            {
+                // As many as at once, so that the projection of a prefix has the same bits.
+                set_num_threads(threads);
+                copy.Complete();
+                conditions?.Writing?.Invoke(state.Step);
+                return WriteCopy(AtomicFolder.TemporaryPath(target, inputs.Run), copy, state, text);
+            },
+            (folder, hashes) => Publish(folder, hashes, state.Step, best)
+        );
+        try
+        {
+            pending.Begin();
+        }
+        catch
+        {
+            copy.Complete(); // nobody else does now, and the next update waits for it
+            throw;
+        }
+
+        return pending;
+    }
+
+    /// <summary>Waits for the thread that writes, and releases the copy.</summary>
+    public void Dispose()
+    {
+        pending?.Dispose();
+        trainer.BeforeUpdate = null;
+        snapshot?.Dispose();
+        (pending, snapshot) = (null, null);
+    }
+
+    private AtomicFolder Create(string target)
+    {
+        Disk.CreateFolder(recipe.Training.OutputFolder);
+        return AtomicFolder.Create(target, inputs.Run);
+    }
+
+    // Rank 0 only. Returns what could not be removed.
+    private IReadOnlyList<string> Publish(AtomicFolder folder, IEnumerable<string[]> hashes, long step, long? best)
+    {
+        folder.Publish(
+            replace: true,
+            hashes.Where(file => file.Length > 0).ToDictionary(file => file[0], file => file[1])
+        );
+        // Keep what was just written: folders of an older run may have higher numbers.
+        long[] keep = best is { } other ? [other, step] : [step];
+        return
+        [
+            .. folder.Leftovers,
+            .. CheckpointFolder.Prune(recipe.Training.OutputFolder, recipe.Training.SaveTotalLimit, keep),
+        ];
+    }
+
+    /// <summary>Passes on the notes of a checkpoint.</summary>
+    public void Tell(IEnumerable<string> notes)
+    {
+        foreach (var text in notes)
+        {
+            note(text);
+        }
+    }
+
+    private string Text(TrainingState state, TrainerStateFile history, int epochs)
+    {
+        history.GlobalStep = state.Step;
+        return history.Text(Settings(recipe.Training, state.TotalSteps, epochs));
+    }
+
+    private List<ShardState> OwnStates() =>
+        [
+            .. trainer
+                .Sharding.Trainable.Select(shard => shard.State)
+                .Where(state => OptimizerFile.IsWrittenBy(state, ranks.Rank)),
+        ];
+
+    private bool SavesMoments => !recipe.Training.SaveOnlyModel;
+
+    // Whether the weights of other ranks must be sent to rank 0.
+    private bool Gathers => HasWholeWeights && trainer.Sharding.Trainable.Any(shard => shard.WorldSize > 1);
+
+    // All ranks decide alike.
+    private bool TryAllocate()
+    {
+        if (snapshot is not null)
+        {
+            return true;
+        }
+
+        var states = OwnStates();
+        var needed = StateSnapshot.BytesOf(states, SavesMoments) + GatheredBytes();
+        var available = (conditions?.AvailableMemory ?? HostMemory.Available) / RanksOfThisMachine;
+        string? problem = null;
+        if (ranks.Any(needed > available * ShareForSnapshot))
+        {
+            problem = $"takes {ByteCount.Text(needed)} on this rank, of {ByteCount.Text(available)} available";
+        }
+        else
+        {
+            StateSnapshot? made = null;
+            try
+            {
+                made = new StateSnapshot(states, model.Device, SavesMoments);
+            }
+            catch (Exception error) when (IsOfMemory(error))
+            {
+                problem = $"could not be allocated: {error.Message.TrimEnd('.')}";
+            }
+
+            if (ranks.Any(problem is not null))
+            {
+                made?.Dispose();
+                problem ??= "could not be allocated on another rank";
+            }
+            else
+            {
+                snapshot = made;
+                trainer.BeforeUpdate = snapshot!.AwaitBeforeUpdate;
+            }
+        }
+
+        if (problem is not null)
+        {
+            writesBehind = false;
+            note(
+                $"training pauses while checkpoints are written: the copy in host memory that save_async needs {problem}"
             );
         }
 
-        return
-            !recipe.Training.SaveOnlyModel
-            && OptimizerFile.Write(path, trainer.Sharding.Trainable, ranks.Rank, ranks.Count) is { } name
-            ? [name, FolderManifest.HashOf(Path.Combine(path, name))]
-            : [];
+        return problem is null;
+    }
+
+    private int RanksOfThisMachine =>
+        model.Device.type == DeviceType.CUDA ? Math.Min(ranks.Count, Math.Max(1, cuda.device_count())) : ranks.Count;
+
+    private long GatheredBytes() =>
+        Gathers && ranks.IsFirst
+            ? trainer
+                .Sharding.Trainable.Where(shard => shard.WorldSize > 1)
+                .SelectMany(shard => shard.Segments.Select(segment => segment.Parameter.Count * SizeOf(shard)))
+                .Sum()
+            : 0;
+
+    private int SizeOf(FlatShard shard) => (trained.IsAdapter ? shard.Master.dtype : files.StoredType).ElementSize();
+
+    private void Gather(StateSnapshot copy)
+    {
+        if (!Gathers)
+        {
+            return;
+        }
+
+        Exception? failure = null;
+        foreach (var unit in model.Units.Where(unit => unit.HasTrainable))
+        {
+            trainer.Sharding.GatherValues(unit, Keep, trainedOnly: true);
+        }
+
+        ranks.RunOnAllOrFail(() =>
+        {
+            if (failure is not null)
+            {
+                throw new IOException($"There is no host memory left for the checkpoint: {failure.Message}", failure);
+            }
+        });
+
+        // Rank 0 takes part in the gathering to its end; it reports the error afterwards.
+        void Keep(Parameter parameter, Tensor value)
+        {
+            if (!ranks.IsFirst || failure is not null || copy.Has(parameter))
+            {
+                return;
+            }
+
+            try
+            {
+                using var scope = NewDisposeScope();
+                copy.Store(parameter, trained.IsAdapter ? value : value.to_type(files.StoredType));
+            }
+            catch (Exception error) when (IsOfMemory(error))
+            {
+                failure = error;
+            }
+        }
+    }
+
+    private static bool IsOfMemory(Exception error) =>
+        error is OutOfMemoryException or CudaException || AllocationFailure.Find(error) is not null;
+
+    // On the thread that writes.
+    private string[] WriteCopy(string path, StateSnapshot copy, TrainingState state, string text)
+    {
+        var hashes = files.WriteOptimizer(path, copy.States, ranks.Rank, ranks.Count);
+        if (!ranks.IsFirst)
+        {
+            return hashes;
+        }
+
+        Tensor ValueOf(Parameter parameter) => copy.Holds(parameter) ? copy.ValueOf(parameter) : parameter.Value;
+        using var scope = NewDisposeScope();
+        if (trained.IsAdapter)
+        {
+            files.WriteAdapter(path, ValueOf);
+        }
+        else if (HasWholeWeights)
+        {
+            files.WriteModel(path, ValueOf);
+        }
+        else
+        {
+            files.WriteConfig(path);
+        }
+
+        files.WriteRest(path, state, text);
+        return hashes;
     }
 
     private void WriteWeights(string path)
@@ -127,7 +345,7 @@ internal sealed class RunCheckpoints(
             {
                 if (ranks.IsFirst)
                 {
-                    ModelFolder.WriteConfig(model.Config, path, model.Config.Layout, StoredType);
+                    files.WriteConfig(path);
                 }
             });
         }
@@ -147,12 +365,7 @@ internal sealed class RunCheckpoints(
             {
                 if (ranks.IsFirst)
                 {
-                    trained.SaveAdapter(
-                        path,
-                        inputs.ModelName,
-                        baseFingerprint,
-                        parameter => values.GetValueOrDefault(parameter) ?? parameter.Value
-                    );
+                    files.WriteAdapter(path, parameter => values.GetValueOrDefault(parameter) ?? parameter.Value);
                 }
             });
         }
@@ -177,9 +390,7 @@ internal sealed class RunCheckpoints(
     private void WriteModel(string path)
     {
         Exception? failure = null;
-        using var writer = ranks.RunOnAllOrFail(() =>
-            ranks.IsFirst ? new ModelWriter(model, path, model.Config.Layout, StoredType) : null
-        );
+        using var writer = ranks.RunOnAllOrFail(() => ranks.IsFirst ? files.NewModelWriter(path) : null);
         foreach (var unit in model.Units)
         {
             trainer.Sharding.GatherValues(
@@ -210,35 +421,6 @@ internal sealed class RunCheckpoints(
 
             writer?.Complete();
         });
-    }
-
-    private ScalarType StoredType => model.Type == ScalarType.Float64 ? ScalarType.Float32 : model.Type;
-
-    private void CopyCompanions(string path)
-    {
-        if (TokenizerFile.IsIn(inputs.ModelFolder))
-        {
-            TokenizerFile.Copy(inputs.ModelFolder, path);
-        }
-
-        CopyIfThere("generation_config.json", path);
-        if (!trained.IsAdapter)
-        {
-            // Other programs need the original layout's modeling code beside the weights; it is copied, never run.
-            foreach (var code in Disk.Files(inputs.ModelFolder, "*.py"))
-            {
-                CopyIfThere(Path.GetFileName(code), path);
-            }
-        }
-    }
-
-    private void CopyIfThere(string name, string folder)
-    {
-        var source = Path.Combine(inputs.ModelFolder, name);
-        if (File.Exists(source))
-        {
-            AtomicFile.Copy(source, Path.Combine(folder, name));
-        }
     }
 
     private static TrainerStateSettings Settings(TrainingOptions options, long totalSteps, int epochs) =>

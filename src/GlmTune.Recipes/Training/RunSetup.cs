@@ -34,6 +34,7 @@ internal sealed class RunSetup
     /// <param name="collectives">The ranks.</param>
     /// <param name="owned">Receives the model and everything created for it, for disposal.</param>
     /// <param name="stop">Cancels reading rows.</param>
+    /// <param name="saving">How checkpoints are written; null: as this machine allows.</param>
     /// <exception cref="InvalidDataException">A file is missing, damaged or inconsistent. Nothing was
     /// changed.</exception>
     /// <exception cref="OperationCanceledException">A rank was asked to stop before training started; thrown on all
@@ -46,7 +47,8 @@ internal sealed class RunSetup
         IFineTuneReporter listener,
         ICollectives collectives,
         RankResources owned,
-        CancellationToken stop
+        CancellationToken stop,
+        SaveConditions? saving = null
     )
     {
         Ranks = new RunRanks(collectives);
@@ -159,7 +161,9 @@ internal sealed class RunSetup
                     : null,
             }
         );
-        Checkpoints = new RunCheckpoints(Recipe, inputs, Base, Model, Trained, Trainer, Ranks, Reporter.Note);
+        Checkpoints = owned.Own(
+            new RunCheckpoints(Recipe, inputs, Base, Model, Trained, Trainer, Ranks, Reporter.Note, saving)
+        );
         if (!Checkpoints.HasWholeWeights)
         {
             Note([

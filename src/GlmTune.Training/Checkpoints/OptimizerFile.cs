@@ -33,11 +33,24 @@ internal static class OptimizerFile
     /// <param name="rank">Number of this rank.</param>
     /// <param name="worldSize">Number of ranks that write.</param>
     /// <returns>Name of the file; null if this rank has nothing of its own.</returns>
-    public static string? Write(string folder, IReadOnlyList<FlatShard> shards, int rank = 0, int worldSize = 1)
+    public static string? Write(string folder, IReadOnlyList<FlatShard> shards, int rank = 0, int worldSize = 1) =>
+        Write(
+            folder,
+            [.. shards.Select(shard => shard.State).Where(state => IsWrittenBy(state, rank))],
+            rank,
+            worldSize
+        );
+
+    /// <summary>Writes what belongs to one rank's file.</summary>
+    /// <param name="folder">An existing folder, the same for all ranks.</param>
+    /// <param name="states">The state of the slices that this rank writes (<see cref="IsWrittenBy"/>).</param>
+    /// <param name="rank">Number of this rank.</param>
+    /// <param name="worldSize">Number of ranks that write.</param>
+    /// <returns>Name of the file; null if this rank has nothing of its own.</returns>
+    public static string? Write(string folder, IReadOnlyList<ShardState> states, int rank, int worldSize)
     {
-        var pieces = shards
-            .Where(shard => shard.WorldSize > 1 || rank == 0)
-            .SelectMany(shard => shard.Overlaps().SelectMany(part => PiecesOf(shard, part)))
+        var pieces = states
+            .SelectMany(state => state.Layout.Overlaps().SelectMany(part => PiecesOf(state, part)))
             .ToList();
         if (pieces.Count == 0 && rank > 0)
         {
@@ -61,6 +74,9 @@ internal static class OptimizerFile
         writer.Complete();
         return NameOf(rank, worldSize);
     }
+
+    /// <summary>Whether a rank writes a slice: its own, or for all ranks what each of them has.</summary>
+    public static bool IsWrittenBy(ShardState state, int rank) => state.Layout.WorldSize > 1 || rank == 0;
 
     /// <summary>Whether a checkpoint has optimizer state.</summary>
     public static bool IsIn(string folder) => Disk.Files(folder, "optimizer-*.safetensors").Length > 0;
@@ -272,7 +288,7 @@ internal static class OptimizerFile
             .Select(entry => (entry.Parts.Start, entry.Tensor));
 
     private static IEnumerable<Piece> PiecesOf(
-        FlatShard shard,
+        ShardState shard,
         (Parameter Parameter, long InShard, long InParameter, long Count) part
     )
     {

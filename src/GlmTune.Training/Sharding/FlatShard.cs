@@ -153,6 +153,9 @@ internal sealed class FlatShard : IDisposable
     /// <summary>AdamW's moments [n].</summary>
     public Moments Moments { get; }
 
+    /// <summary>What a checkpoint keeps of it: views that later updates change.</summary>
+    public ShardState State => new(Layout, Master, Moments);
+
     /// <summary>The parts of this rank's slice that belong to parameters: offset in the slice, offset in the parameter,
     /// length.</summary>
     public IEnumerable<(Parameter Parameter, long InShard, long InParameter, long Count)> Overlaps() =>

@@ -143,6 +143,48 @@ public sealed class MemoryPlanTests
         Assert.DoesNotContain(plan.Device, part => part.Name.Contains("AdamW", StringComparison.Ordinal));
     }
 
+    [Theory]
+    // Master weights and two moments of 4 bytes; rank 0 also receives the weights of the others.
+    [InlineData("sft.yaml", 0, 1, 12.0)]
+    [InlineData("sft.yaml", 1, 4, (12.0 / 4) + 2)]
+    [InlineData("sft.yaml", 3, 4, 12.0 / 4)]
+    [InlineData("sft.yaml", 0, 1, 4.0, "training_args.save_only_model=true")]
+    [InlineData("sft.yaml", 0, 1, 0.0, "training_args.save_async=false")]
+    [InlineData("sft.yaml", 0, 1, 0.0, "training_args.save_strategy=no")]
+    [InlineData("lora.yaml", 0, 1, 12.0)]
+    public void The_copy_of_a_checkpoint_is_counted_in_host_memory(
+        string name,
+        int stage,
+        int ranks,
+        double bytesPerParameter,
+        params string[] settings
+    )
+    {
+        var trained = name == "sft.yaml" ? Config.ParameterCount : 40L * 8 * (4096 + 4608);
+        var demand = MemoryDemand.Of(
+            Config,
+            Recipe(name, settings),
+            new ShardingOptions { Stage = stage },
+            ranks,
+            ScalarType.BFloat16
+        );
+        var plan = MemoryPlan.For(demand);
+        Assert.Equal(bytesPerParameter * trained, plan.HostBytes, 8.0);
+        Assert.Equal(plan.HostBytes, plan.CopyBytes);
+    }
+
+    [Fact]
+    public void A_copy_that_does_not_fit_is_left_out_instead_of_refused()
+    {
+        var demand = MemoryDemand.Of(Config, Recipe("sft.yaml"), new ShardingOptions(), 1, ScalarType.BFloat16);
+        var large = MemoryFit.Of(demand, 500 * Gib, "cuda:0", host: 128 * Gib);
+        Assert.True(large.Fits);
+        Assert.Equal(12 * Config.ParameterCount, large.Plan.CopyBytes);
+        var small = MemoryFit.Of(demand, 500 * Gib, "cuda:0", host: 64 * Gib);
+        Assert.True(small.Fits);
+        Assert.Empty(small.Plan.Host);
+    }
+
     [Fact]
     public void An_adapter_takes_the_frozen_weights_and_little_more()
     {
@@ -282,11 +324,18 @@ public sealed class MemoryPlanTests
     private static Recipe Recipe(string name, params string[] settings) =>
         RecipeFile.Read(Path.Combine(TinyRun.Repository, "configs", name), settings);
 
+    // Without the copy of a checkpoint, which has a test of its own.
     private static MemoryDemand Demand(string recipe, ShardingOptions sharding, int ranks, params string[] settings) =>
-        MemoryDemand.Of(Config, Recipe(recipe, settings), sharding, ranks, ScalarType.BFloat16);
+        MemoryDemand.Of(Config, Recipe(recipe, settings), sharding, ranks, ScalarType.BFloat16) with
+        {
+            CopiesCheckpoints = false,
+        };
 
     private static MemoryDemand Demand(Recipe recipe) =>
-        MemoryDemand.Of(Config, recipe, recipe.Plan(Config.HiddenSize, 1).Sharding, 1, ScalarType.BFloat16);
+        MemoryDemand.Of(Config, recipe, recipe.Plan(Config.HiddenSize, 1).Sharding, 1, ScalarType.BFloat16) with
+        {
+            CopiesCheckpoints = false,
+        };
 
     [Fact]
     public void Answers_that_cannot_fit_are_refused_with_the_arithmetic()

@@ -122,7 +122,13 @@ public sealed class CheckpointRetryTests : IDisposable
         tiny.Recipe(
             name,
             null,
-            [Lora, "training_args.save_steps=1", $"training_args.save_retry_seconds={seconds}", .. settings]
+            [
+                Lora,
+                "training_args.save_async=false",
+                "training_args.save_steps=1",
+                $"training_args.save_retry_seconds={seconds}",
+                .. settings,
+            ]
         );
 
     private void Block(int rank, long step, int blocked)

@@ -95,7 +95,8 @@ internal sealed class TinyRun : IDisposable
         Func<int, CancellationToken>? stop = null,
         string? data = null,
         Action<string>? noted = null,
-        Action<string>? saved = null
+        Action<string>? saved = null,
+        SaveConditions? saving = null
     )
     {
         data ??= Data;
@@ -103,7 +104,15 @@ internal sealed class TinyRun : IDisposable
         CancellationToken Stop(int rank) => stop?.Invoke(rank) ?? default;
         if (ranks == 1)
         {
-            report.Results[0] = FineTune.Run(recipe, data, Model, resume, report.Of(0, stepped), Stop(0));
+            report.Results[0] = FineTune.Run(
+                recipe,
+                data,
+                Model,
+                resume,
+                report.Of(0, stepped),
+                Stop(0),
+                saving: saving
+            );
             return report;
         }
 
@@ -117,7 +126,8 @@ internal sealed class TinyRun : IDisposable
                     resume,
                     report.Of(each.Rank, stepped),
                     Stop(each.Rank),
-                    each
+                    each,
+                    saving
                 ),
             new CollectivesOptions { Timeout = TimeSpan.FromSeconds(60) }
         );
