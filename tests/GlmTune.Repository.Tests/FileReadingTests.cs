@@ -15,7 +15,7 @@ public sealed partial class FileReadingTests
         "src/GlmTune.Collectives/Launch/DescendantProcesses.cs", // the system's /proc
         "src/GlmTune.Collectives/Launch/IgnoredSignals.cs", // the system's /proc
         "src/GlmTune.Collectives/Stalls/ThreadStates.cs", // the system's /proc
-        "src/GlmTune.Cli/Diagnosis/ProcFile.cs", // the system's /proc
+        "src/GlmTune.Files/ProcFile.cs", // the system's /proc
         "src/GlmTune.Kernels/Cuda/CudaLauncher.cs", // the program's own files
         "src/GlmTune.Kernels/Native/PatchedTorchSharpLibrary.cs",
         "src/GlmTune.Recipes/Models/TokenizeText.cs", // may be a pipe: the user names it

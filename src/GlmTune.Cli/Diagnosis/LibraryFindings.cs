@@ -1,6 +1,7 @@
 using System.Globalization;
 using GlmTune.Collectives;
 using GlmTune.Collectives.Native;
+using GlmTune.Files;
 using GlmTune.Kernels.Cuda;
 using GlmTune.Kernels.Definitions;
 using GlmTune.Kernels.Memory;

@@ -1,4 +1,5 @@
 using System.Globalization;
+using GlmTune.Files;
 
 namespace GlmTune.Kernels.Memory;
 
@@ -13,22 +14,9 @@ internal static class HostMemory
     public static long Available => Math.Max(0, Math.Min(FreeOfMachine() ?? Total, Total - Environment.WorkingSet));
 
     // Linux only: https://docs.kernel.org/filesystems/proc.html, meminfo.
-    private static long? FreeOfMachine()
-    {
-        const string Name = "MemAvailable:";
-        try
-        {
-            var line = File.ReadLines("/proc/meminfo")
-                .FirstOrDefault(line => line.StartsWith(Name, StringComparison.Ordinal));
-            return
-                line?[Name.Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries) is [var kibibytes, "kB"]
-                && long.TryParse(kibibytes, NumberStyles.None, CultureInfo.InvariantCulture, out var count)
-                ? count << 10
-                : null;
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
-    }
+    private static long? FreeOfMachine() =>
+        ProcFile.Value("/proc/meminfo", "MemAvailable")?.Split(' ') is [var kibibytes, "kB"]
+        && long.TryParse(kibibytes, NumberStyles.None, CultureInfo.InvariantCulture, out var count)
+            ? count << 10
+            : null;
 }

@@ -166,7 +166,10 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
 
     private bool FitsDevice(MemoryPlan plan) => plan.DeviceBytes <= Available;
 
-    private bool FitsHost(MemoryPlan plan) => HostAvailable is not { } host || plan.HostBytes - plan.CopyBytes <= host;
+    private bool FitsHost(MemoryPlan plan) => HostAvailable is not { } host || OnHost(plan) <= host;
+
+    // What the run cannot do without.
+    private static long OnHost(MemoryPlan plan) => plan.HostBytes - plan.CopyBytes;
 
     private string HostRefusal(Func<MemoryChange, string> named)
     {
@@ -189,7 +192,7 @@ internal sealed record MemoryFit(MemoryDemand Demand, MemoryPlan Plan, long Avai
             (0, var other) => $"No setting makes it fit; {other}.",
             (_, var other) => $"To make it fit, set {string.Join(", ", Changes.Select(named))} "
                 + $"(then {ByteCount.Text(Changed!.DeviceBytes)}"
-                + $"{(Changed.HostBytes > Changed.CopyBytes ? $" and {ByteCount.Text(Changed.HostBytes - Changed.CopyBytes)} of host memory" : "")})"
+                + $"{(OnHost(Changed) > 0 ? $" and {ByteCount.Text(OnHost(Changed))} of host memory" : "")})"
                 + $"{(other.Length == 0 ? "" : $"; or {other}")}.",
         };
 

@@ -237,7 +237,8 @@ internal sealed class RunCheckpoints(
         {
             writesBehind = false;
             note(
-                $"training pauses while checkpoints are written: the copy in host memory that save_async needs {problem}"
+                "training pauses while checkpoints are written: the copy in host memory that save_async needs "
+                    + problem
             );
         }
 

@@ -24,7 +24,7 @@ internal sealed class RunSaves(RunSetup setup)
     /// <summary>Notices that a checkpoint which is written behind training is complete, or that it failed; called after
     /// each step.</summary>
     /// <param name="stop">Ends a pause because of a failing disk.</param>
-    /// <exception cref="IOException">Saving has failed for too long, as in <see cref="CheckpointRetry.Save"/>.</exception>
+    /// <exception cref="IOException">As in <see cref="CheckpointRetry.Save"/>.</exception>
     public void Advance(CancellationToken stop) => Advance(wait: false, isLast: false, stop);
 
     /// <summary>Saves the step that has just finished. Returns as soon as it is copied, where it can be written behind

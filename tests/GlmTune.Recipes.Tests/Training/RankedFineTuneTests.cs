@@ -293,7 +293,12 @@ public sealed class RankedFineTuneTests : IDisposable
     [Fact]
     public void A_rank_that_dies_ends_the_others_and_the_last_checkpoint_stays_whole()
     {
-        string[] settings = ["training_args.save_steps=2", "training_args.max_steps=6"];
+        string[] settings =
+        [
+            "training_args.save_steps=2",
+            "training_args.max_steps=6",
+            "training_args.save_async=false",
+        ];
         var error = Assert.Throws<InvalidOperationException>(() =>
             tiny.Train(
                 tiny.Recipe("run", stage: 2, settings),
@@ -447,6 +452,7 @@ public sealed class RankedFineTuneTests : IDisposable
             "training_args.eval_steps=2",
             "training_args.save_steps=2",
             "training_args.save_total_limit=1",
+            "training_args.save_async=false",
             "training_args.load_best_model_at_end=true",
             "training_args.greater_is_better=true",
             "training_args.max_steps=5",

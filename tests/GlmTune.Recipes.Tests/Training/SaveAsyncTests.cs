@@ -191,6 +191,35 @@ public sealed class SaveAsyncTests : IDisposable
     }
 
     [Theory, InlineData(1), InlineData(2)]
+    public void A_run_that_dies_during_a_write_leaves_the_older_checkpoint_and_can_be_resumed(int ranks)
+    {
+        tiny.Train(Recipe("whole", "training_args.save_steps=2"), ranks);
+        using var released = new ManualResetEventSlim();
+        var error = Assert.Throws<InvalidOperationException>(() =>
+            tiny.Train(
+                Recipe("run", "training_args.save_steps=2"),
+                ranks,
+                stepped: (rank, step) =>
+                {
+                    if (step.Step == 3)
+                    {
+                        Assert.Empty(CheckpointFolder.Steps(tiny.At("run")));
+                        released.Set();
+                        throw new InvalidOperationException("the power went out");
+                    }
+                },
+                saving: new SaveConditions(_ => released.Wait(TimeSpan.FromMinutes(1)))
+            )
+        );
+        Assert.Equal("the power went out", error.Message);
+        // A single rank needs nobody's consent to complete what it was writing.
+        Assert.Equal(ranks == 1 ? [2L] : [], CheckpointFolder.Steps(tiny.At("run")));
+        tiny.Train(Recipe("run", "training_args.save_steps=2"), ranks, resume: "yes");
+        Assert.Empty(Directory.EnumerateDirectories(tiny.At("run"), "tmp-glmtune*"));
+        AssertSame(tiny.Checkpoint("whole", 4), tiny.Checkpoint("run", 4));
+    }
+
+    [Theory, InlineData(1), InlineData(2)]
     public void Rotation_best_and_test_are_those_of_checkpoints_written_at_once(int ranks)
     {
         Directory.CreateDirectory(tiny.At("few"));

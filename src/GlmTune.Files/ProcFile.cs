@@ -1,4 +1,4 @@
-namespace GlmTune.Cli.Diagnosis;
+namespace GlmTune.Files;
 
 /// <summary>Reads facts of the system from Linux's <c>/proc</c>.</summary>
 internal static class ProcFile
