@@ -111,6 +111,19 @@ internal sealed class PendingCheckpoint(
 
     private static T ResultOf<T>(Task<T> task) => task.GetAwaiter().GetResult();
 
-    private static Task<T> Start<T>(Func<T> act) =>
-        Task.Factory.StartNew(act, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+    private static Task<T> Start<T>(Func<T> act)
+    {
+        var task = Task.Factory.StartNew(
+            act,
+            CancellationToken.None,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default
+        );
+        if (Disk.Parallelism == 1)
+        {
+            Wait(task); // operations on files are watched: their order is fixed
+        }
+
+        return task;
+    }
 }
