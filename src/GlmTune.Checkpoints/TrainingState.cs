@@ -65,6 +65,26 @@ internal sealed record TrainingState
     /// not recorded.</summary>
     public SortedDictionary<string, string>? Settings { get; init; }
 
+    /// <summary>How many of the finished steps were skipped because of their numbers.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public long Skipped { get; init; }
+
+    /// <summary>How often the run went back to a checkpoint.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public int Rewinds { get; init; }
+
+    /// <summary>Indices of training rows that are left out, ascending; null: none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<int>? LeftOut { get; init; }
+
+    /// <summary>Losses of the last accepted steps, with which those to come are compared; null: they are not.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<double>? RecentLosses { get; init; }
+
+    /// <summary>Their gradient norms.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<double>? RecentNorms { get; init; }
+
     /// <summary>Reads the file of a checkpoint; null if it has none, as with other programs' checkpoints.</summary>
     /// <exception cref="InvalidDataException">The file is damaged, or of a newer version.</exception>
     public static TrainingState? Read(string folder)

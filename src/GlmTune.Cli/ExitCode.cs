@@ -57,7 +57,7 @@ internal static class ExitCode
             case InvalidDataException
             or IOException
             or UnauthorizedAccessException
-            or NonFiniteStepException
+            or RejectedStepException
             or NoTokenException
             or PromptTooLongException
             or LostRankException

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
@@ -22,9 +21,11 @@ internal sealed class RunLog : IDisposable
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
     private readonly DiskFile file;
+    private readonly long totalSteps;
     private readonly TimeProvider clock;
 
-    private RunLog(DiskFile file, TimeProvider clock) => (this.file, this.clock) = (file, clock);
+    private RunLog(DiskFile file, long totalSteps, TimeProvider clock) =>
+        (this.file, this.totalSteps, this.clock) = (file, totalSteps, clock);
 
     /// <summary>Opens the log of an output folder, which is created if missing, and records the start of the
     /// run.</summary>
@@ -53,18 +54,8 @@ internal sealed class RunLog : IDisposable
                 file.WriteByte((byte)'\n');
             }
 
-            var log = new RunLog(file, clock ?? TimeProvider.System);
-            using var process = Process.GetCurrentProcess();
-            log.Write(
-                "start",
-                new JsonObject
-                {
-                    ["step"] = doneSteps,
-                    ["total_steps"] = totalSteps,
-                    ["host"] = Environment.MachineName,
-                    ["process"] = Environment.ProcessId,
-                }
-            );
+            var log = new RunLog(file, totalSteps, clock ?? TimeProvider.System);
+            log.Restart(doneSteps);
             return log;
         }
         catch
@@ -73,6 +64,20 @@ internal sealed class RunLog : IDisposable
             throw;
         }
     }
+
+    /// <summary>Records that the run continues after a step: what is recorded of later ones no longer counts.</summary>
+    /// <param name="doneSteps">Steps that are done.</param>
+    public void Restart(long doneSteps) =>
+        Write(
+            "start",
+            new JsonObject
+            {
+                ["step"] = doneSteps,
+                ["total_steps"] = totalSteps,
+                ["host"] = Environment.MachineName,
+                ["process"] = Environment.ProcessId,
+            }
+        );
 
     /// <summary>Records a finished step.</summary>
     /// <param name="step">Its number, from 1.</param>

@@ -1,6 +1,7 @@
 using GlmTune.Kernels.Definitions;
 using GlmTune.Model;
 using GlmTune.Model.Layers;
+using GlmTune.Training.Sentinel;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
 
@@ -31,6 +32,13 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
 
     /// <summary>Where the inputs of recomputed layers are kept in host memory; null: they stay on the device.</summary>
     public OffloadedInputs? OffloadedInputs { get; init; }
+
+    /// <summary>Looks at what passes between layers; null: nothing does.</summary>
+    public NonFiniteSearch? Search { get; set; }
+
+    /// <summary>For tests: called with a pass, the number of a layer that is about to run, whether backward, and its
+    /// input or the gradient of its output, which it may change. Null: not called.</summary>
+    public Action<TrainingPass, int, bool, Tensor>? Disturb { get; set; }
 
     /// <summary>Runs one micro-batch and adds its gradients to the shards.</summary>
     /// <param name="pass">The pass; remains owned by the caller.</param>
@@ -84,8 +92,12 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
             Recomputed,
             SelectivelyRecomputed,
             OffloadedInputs
-        );
+        )
+        {
+            Entering = Search is null && Disturb is null ? null : (layer, x) => Enter(pass, layer, x),
+        };
         var x = model.Hidden(ids, context, sharding, kept);
+        Search?.Look(model.Layers[^1], x, inBackward: false);
         MostKept = Math.Max(MostKept, kept.Bytes);
         return Backward(ids, x, pass, context, lowest, kept, gradientScale, reduced).MoveToOuterDisposeScope();
     }
@@ -122,11 +134,18 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
             gradientScale,
             inputGradient: lowest < model.Layers.Count
         );
+        if (gradient is not null)
+        {
+            Search?.Look(model.Head, gradient, inBackward: false);
+        }
+
+        Search?.LookAtLoss(model.Head, loss);
         Reduce(model.Head, loss, reduced);
         sharding.Reshard(model.Head);
         hidden.Dispose();
         for (var i = model.Layers.Count - 1; i >= Math.Max(lowest, 0); i--)
         {
+            Disturb?.Invoke(pass, i, true, gradient!);
             var below = BackwardLayer(
                 model.Layers[i],
                 gradient!,
@@ -169,6 +188,11 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
         sharding.Unshard(layer);
         using var tape = kept.Take(layer, context);
         var below = layer.Backward(gradient, context, tape, inputGradient);
+        if (below is not null)
+        {
+            Search?.Look(layer, below, inBackward: true);
+        }
+
         reduce(layer);
         sharding.Reshard(layer);
         return below?.MoveToOuterDisposeScope();
@@ -245,8 +269,15 @@ internal sealed class LayerRunner(DecoderModel model, ISharding sharding, int re
         }
     }
 
+    private void Enter(TrainingPass pass, int layer, Tensor x)
+    {
+        Disturb?.Invoke(pass, layer, false, x);
+        Search?.Look(layer == 0 ? model.Embedding : model.Layers[layer - 1], x, inBackward: false);
+    }
+
     private void Reduce(Layer layer, Tensor loss, Action<Layer, Tensor>? reduced)
     {
+        Search?.LookAtParameters(layer);
         sharding.ReduceGradients(layer);
         reduced?.Invoke(layer, loss);
     }

@@ -25,6 +25,9 @@ public sealed record StepReport(
     /// <summary>What the memory of this rank's device holds after the step; null: not counted.</summary>
     public MemoryUse? Memory { get; init; }
 
+    /// <summary>Whether weights and optimizer state were left as they were.</summary>
+    public bool Skipped { get; init; }
+
     /// <summary>Floating-point operations of this rank in the step, recomputation not counted.</summary>
     public double Flops { get; init; }
 }

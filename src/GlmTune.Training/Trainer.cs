@@ -4,6 +4,7 @@ using GlmTune.Kernels;
 using GlmTune.Model.Layers;
 using GlmTune.Training.Capture;
 using GlmTune.Training.Optimization;
+using GlmTune.Training.Sentinel;
 using GlmTune.Training.Sharding;
 using static TorchSharp.torch;
 
@@ -12,8 +13,8 @@ namespace GlmTune.Training;
 /// <summary>Updates weights step by step: forward and backward over the micro-batches of a step, clipping,
 /// AdamW.</summary>
 /// <remarks>Gradients are divided once by the number of supervised tokens in the whole step over all ranks, so 1 × 8, 2
-/// × 4 and 8 × 1 micro-batches give the same update. A step with a non-finite loss or gradient norm stops before
-/// anything is changed.</remarks>
+/// × 4 and 8 × 1 micro-batches give the same update. A step whose loss or gradient norm is not finite, or a spike, is
+/// rejected before anything is changed.</remarks>
 /// <param name="runner">Runs the model.</param>
 /// <param name="sharding">How parameters are distributed over the ranks.</param>
 /// <param name="optimizer">Settings of AdamW.</param>
@@ -36,6 +37,12 @@ internal sealed class Trainer(
 
     /// <summary>Number of finished steps.</summary>
     public long Done { get; set; }
+
+    /// <summary>How many of them left weights and optimizer state as they were.</summary>
+    public long Skipped { get; private set; }
+
+    /// <summary>Finds losses and gradient norms far above the usual.</summary>
+    public SpikeWatch Spikes { get; init; } = new(factor: 0, window: 1);
 
     /// <summary>Whether weights and optimizer are those of <see cref="Done"/> steps: false after an update that failed
     /// half-way, whose weights are not to be saved.</summary>
@@ -69,27 +76,33 @@ internal sealed class Trainer(
 
     /// <summary>Runs one step.</summary>
     /// <param name="batches">This rank's micro-batches.</param>
-    /// <param name="lineOf">Returns the line of an example in its file, for messages; null: unknown.</param>
-    /// <exception cref="NonFiniteStepException">Loss or gradient norm is not finite; nothing was changed.</exception>
+    /// <exception cref="RejectedStepException">Loss or gradient norm is not finite, or a spike; nothing was
+    /// changed.</exception>
     /// <remarks>A step that fails before its update (out of memory, say) leaves weights and optimizer as they were and
     /// no gradient, and can be made again. One that fails within it leaves <see cref="IsWhole"/> false. Where layers
     /// are updated behind the backward pass, the update begins with that pass.</remarks>
-    public StepReport Step(StepBatches batches, Func<int, int>? lineOf = null)
+    public StepReport Step(StepBatches batches)
     {
         var watch = Stopwatch.StartNew();
+        if (batches.SupervisedTokens == 0)
+        {
+            return Skip(ReportOf(double.NaN, double.NaN, batches, watch));
+        }
+
         try
         {
-            var report = Measure(batches, lineOf, watch);
+            var report = Measure(batches, watch);
             if (!sharding.UpdatesByLayer)
             {
                 BeforeUpdate?.Invoke();
                 IsWhole = false;
-                Update.Apply(schedule.After(Done), Done + 1);
+                Update.Apply(schedule.After(Done), NextUpdate);
             }
 
             runner.RefreshPrefix();
             Done++;
             IsWhole = true;
+            Spikes.Add(report.Loss, report.GradientNorm);
             return last = report with
             {
                 Elapsed = watch.Elapsed,
@@ -97,11 +110,40 @@ internal sealed class Trainer(
                 Flops = batches.MicroBatches.Sum(Flops) / SharedBy,
             };
         }
+        catch (RejectedStepException rejected)
+        {
+            DropGradients();
+            // Layers that were updated already would not repeat what happened.
+            throw rejected.Trouble is { IsSpike: false } trouble && IsWhole
+                ? new RejectedStepException(trouble with { Origin = FindOrigin(batches) })
+                : rejected;
+        }
         catch
         {
             DropGradients();
             throw;
         }
+    }
+
+    /// <summary>Counts a step without changing weights and optimizer state.</summary>
+    /// <param name="report">The step, rejected or without supervised tokens.</param>
+    public StepReport Skip(StepReport report)
+    {
+        Done++;
+        Skipped++;
+        return report with { Skipped = true };
+    }
+
+    /// <summary>Continues after weights and optimizer state were replaced by those of a checkpoint.</summary>
+    /// <param name="done">Number of steps that it has finished.</param>
+    /// <param name="skipped">How many of them were skipped.</param>
+    /// <param name="losses">Losses of its last accepted steps.</param>
+    /// <param name="norms">Their gradient norms.</param>
+    public void Restore(long done, long skipped, IEnumerable<double> losses, IEnumerable<double> norms)
+    {
+        (Done, Skipped, IsWhole) = (done, skipped, true);
+        Spikes.Restore(losses, norms);
+        runner.RefreshPrefix();
     }
 
     /// <summary>Runs the passes of a step without its update: weights, optimizer state and the numbers of later steps
@@ -145,12 +187,12 @@ internal sealed class Trainer(
 
     // Passes, gradients and their norm: all of a step that changes nothing, unless layers are updated behind the
     // backward pass.
-    private StepReport Measure(StepBatches batches, Func<int, int>? lineOf, Stopwatch watch)
+    private StepReport Measure(StepBatches batches, Stopwatch watch)
     {
         using var scope = NewDisposeScope();
         (sharding.CurrentStep, sharding.Seed) = (Done + 1, seed);
         Action<Layer, Tensor>? reduced = sharding.UpdatesByLayer
-            ? (layer, loss) => UpdateBehindBackward(layer, loss, batches, lineOf, watch)
+            ? (layer, loss) => UpdateBehindBackward(layer, loss, batches, watch)
             : null;
         if (reduced is not null)
         {
@@ -162,7 +204,7 @@ internal sealed class Trainer(
         sharding.FinishGradients();
         var (total, norm) = reduced is null ? Update.Measure(sum) : Update.FinishLayers(sum);
         var report = ReportOf(sharding.Sum(total), norm, batches, watch);
-        CheckFinite(report, batches, lineOf);
+        Check(report, batches);
         return report;
     }
 
@@ -172,9 +214,7 @@ internal sealed class Trainer(
         Tensor? sum = null;
         for (var i = 0; i < batches.MicroBatches.Count; i++)
         {
-            using var pass =
-                MakePass?.Invoke(batches.MicroBatches[i])
-                ?? TrainingPass.Of(batches.MicroBatches[i], runner.Model.Device);
+            using var pass = PassOf(batches.MicroBatches[i]);
             TryCapture(pass);
             var scale = 1.0 / batches.SupervisedTokens;
             var loss =
@@ -185,6 +225,44 @@ internal sealed class Trainer(
 
         return sum!;
     }
+
+    private TrainingPass PassOf(MicroBatch batch) =>
+        MakePass?.Invoke(batch) ?? TrainingPass.Of(batch, runner.Model.Device);
+
+    // Repeats the passes of a step, on every rank, and looks at what each layer makes.
+    private TroubleOrigin? FindOrigin(StepBatches batches)
+    {
+        using var scope = NewDisposeScope();
+        var search = new NonFiniteSearch();
+        try
+        {
+            runner.Search = search;
+            for (var i = 0; i < batches.MicroBatches.Count; i++)
+            {
+                using var pass = PassOf(batches.MicroBatches[i]);
+                search.Begin(batches.MicroBatches[i], pass);
+                runner.ForwardBackward(
+                    pass,
+                    1.0 / batches.SupervisedTokens,
+                    DropoutSeed(i),
+                    i == batches.MicroBatches.Count - 1,
+                    sharding.UpdatesByLayer ? (layer, _) => Drop(layer) : null
+                );
+            }
+
+            sharding.FinishGradients();
+        }
+        finally
+        {
+            runner.Search = null;
+            DropGradients();
+        }
+
+        return search.Found;
+    }
+
+    // AdamW's own count, from 1: a skipped step is no update.
+    private long NextUpdate => Done + 1 - Skipped;
 
     private StepReport ReportOf(double loss, double norm, StepBatches batches, Stopwatch watch) =>
         new(
@@ -211,41 +289,26 @@ internal sealed class Trainer(
     }
 
     // The loss is known before any gradient, so a bad one stops the step while everything is as it was.
-    private void UpdateBehindBackward(
-        Layer layer,
-        Tensor loss,
-        StepBatches batches,
-        Func<int, int>? lineOf,
-        Stopwatch watch
-    )
+    private void UpdateBehindBackward(Layer layer, Tensor loss, StepBatches batches, Stopwatch watch)
     {
         if (IsWhole)
         {
             using var scope = NewDisposeScope();
-            CheckFinite(
-                ReportOf(loss.to_type(ScalarType.Float64).cpu().item<double>(), 0, batches, watch),
-                batches,
-                lineOf
-            );
+            Check(ReportOf(loss.to_type(ScalarType.Float64).cpu().item<double>(), 0, batches, watch), batches);
             BeforeUpdate?.Invoke();
             IsWhole = false;
         }
 
-        Update.Apply(layer, schedule.After(Done), Done + 1);
+        Update.Apply(layer, schedule.After(Done), NextUpdate);
     }
 
     private void DropGradients()
     {
         using var scope = NewDisposeScope();
-        sharding.StreamedOptimizer?.Drop();
+        sharding.DropGradients();
         foreach (var parameter in runner.Model.Parameters)
         {
             parameter.ClearGradient();
-        }
-
-        foreach (var shard in sharding.Trainable)
-        {
-            shard.ClearGradient(release: sharding.UpdatesByLayer);
         }
     }
 
@@ -275,71 +338,35 @@ internal sealed class Trainer(
     /// <summary>Checks whether everything that was trained is finite, so that nothing else is ever saved.</summary>
     /// <exception cref="InvalidDataException">Weights or optimizer state of this rank are not; the message names the
     /// parameters.</exception>
-    public void CheckFinite()
-    {
-        List<string> names = [];
-        foreach (var shard in sharding.Trainable)
-        {
-            using var scope = NewDisposeScope();
-            if (!IsFinite(shard.Master) || !shard.Moments.Tensors.All(IsFinite))
-            {
-                names.Add(NameOf(shard));
-            }
-        }
+    public void CheckFinite() => FiniteState.Check(sharding.Trainable, Done);
 
-        if (names.Count > 0)
+    private void Check(StepReport report, StepBatches batches)
+    {
+        (string What, double Value, double? Median) found =
+            !double.IsFinite(report.Loss) ? ("loss", report.Loss, null)
+            : !double.IsFinite(report.GradientNorm) ? ("gradient norm", report.GradientNorm, null)
+            : Spikes.Find(report.Loss, report.GradientNorm) is { } spike ? (spike.What, spike.Value, spike.Median)
+            : default;
+        if (found.What is not null)
         {
-            throw new InvalidDataException(
-                $"After step {Done}, weights or optimizer state are not finite: {string.Join(", ", names.Take(8))}"
-                    + $"{(names.Count > 8 ? ", …" : "")}. Nothing was saved, and the last checkpoint is intact. A "
-                    + "lower learning rate, or gradient clipping (max_grad_norm), usually helps."
+            throw new RejectedStepException(
+                new StepTrouble(
+                    report,
+                    found.What,
+                    found.Value,
+                    found.Median,
+                    last,
+                    Changed: !IsWhole,
+                    [.. batches.MicroBatches.SelectMany(batch => batch.Examples)]
+                )
+                {
+                    Largest =
+                        double.IsFinite(report.Loss) && !sharding.UpdatesByLayer
+                            ? FiniteState.LargestGradient(sharding.Trainable)
+                            : null,
+                }
             );
         }
-    }
-
-    // The sum needs no memory; only where it is not finite, which may also be an overflow, are the values looked at.
-    private static bool IsFinite(Tensor values)
-    {
-        using var scope = NewDisposeScope();
-        return double.IsFinite(values.sum().to_type(ScalarType.Float64).item<double>())
-            || Pieces(values).All(piece => isfinite(piece).all().item<bool>());
-    }
-
-    private static IEnumerable<Tensor> Pieces(Tensor values)
-    {
-        const long longest = 1L << 24;
-        for (var start = 0L; start < values.shape[0]; start += longest)
-        {
-            yield return values.narrow(0, start, Math.Min(longest, values.shape[0] - start));
-        }
-    }
-
-    private static string NameOf(FlatShard shard) => shard.Segments[0].Parameter.Name;
-
-    // The backward pass goes from the head down, so the highest layer with such a gradient is where it began. If the
-    // loss is not finite either, all gradients are affected.
-    private string? FirstInBackward(double loss) =>
-        double.IsFinite(loss)
-        && !sharding.UpdatesByLayer
-        && sharding.Trainable.LastOrDefault(shard => !IsFinite(shard.Gradient)) is { } shard
-            ? NameOf(shard)
-            : null;
-
-    private void CheckFinite(StepReport report, StepBatches batches, Func<int, int>? lineOf)
-    {
-        var (what, value) = !double.IsFinite(report.Loss)
-            ? ("loss", report.Loss)
-            : ("gradient norm", report.GradientNorm);
-        if (double.IsFinite(value))
-        {
-            return;
-        }
-
-        var where = FirstInBackward(report.Loss);
-        var lines = batches
-            .MicroBatches.SelectMany(batch => batch.Examples)
-            .Select(example => lineOf?.Invoke(example) ?? example + 1);
-        throw new NonFiniteStepException(report.Step, what, value, [.. lines], last, where, changed: !IsWhole);
     }
 
     // Step, micro-batch and rank each offset the seed by a different odd constant.

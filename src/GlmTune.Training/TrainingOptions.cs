@@ -1,4 +1,5 @@
 using GlmTune.Kernels.Definitions;
+using GlmTune.Training.Sentinel;
 
 namespace GlmTune.Training;
 
@@ -157,6 +158,31 @@ public sealed record TrainingOptions
     /// <summary>Whether checkpoints are copied to host memory and written behind training, if the copy fits there.
     /// Default: true.</summary>
     public bool SaveAsync { get; init; } = true;
+
+    /// <summary>What happens when the loss or gradient norm of a step is not finite. Default:
+    /// <see cref="BadStepPolicy.Stop"/>.</summary>
+    public BadStepPolicy NonFinitePolicy { get; init; } = BadStepPolicy.Stop;
+
+    /// <summary>What happens at a spike. Default: <see cref="BadStepPolicy.Skip"/>.</summary>
+    public BadStepPolicy SpikePolicy { get; init; } = BadStepPolicy.Skip;
+
+    /// <summary>A loss or gradient norm is a spike if it is this many times the median of the accepted steps before;
+    /// above 1, or 0: nothing is. Default: 0.</summary>
+    public double SpikeFactor { get; init; }
+
+    /// <summary>Number of accepted steps whose median counts; at least 1. Default: 64.</summary>
+    public int SpikeWindow { get; init; } = 64;
+
+    /// <summary>How often a run may go back to a checkpoint before it stops. Default: 3.</summary>
+    public int MaxRewinds { get; init; } = 3;
+
+    /// <summary>Whether a step may be given up after its gradients are known, so that all of them are kept until its
+    /// update.</summary>
+    internal bool KeepsGradientsUntilUpdate => NonFinitePolicy == BadStepPolicy.Skip || SpikeFactor > 0;
+
+    /// <summary>Whether the run may go back to a checkpoint.</summary>
+    internal bool MayRewind =>
+        NonFinitePolicy == BadStepPolicy.Rewind || (SpikeFactor > 0 && SpikePolicy == BadStepPolicy.Rewind);
 
     /// <summary>Whether checkpoints omit what only a resumed run needs. Default: false.</summary>
     public bool SaveOnlyModel { get; init; }

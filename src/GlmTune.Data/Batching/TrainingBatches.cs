@@ -88,6 +88,14 @@ internal sealed class TrainingBatches
         }
     }
 
+    /// <summary>Indices of examples that are left out of their micro-batches. Positions in the data count them, so they
+    /// stay valid.</summary>
+    public IReadOnlySet<int> LeftOut
+    {
+        get;
+        set => (field, ahead) = (value, null);
+    } = new HashSet<int>();
+
     /// <summary>Sets <see cref="Cursor"/> if a step can start there.</summary>
     /// <returns>False if it cannot and nothing was changed: the cursor is from a run that grouped its data
     /// differently.</returns>
@@ -188,7 +196,8 @@ internal sealed class TrainingBatches
     {
         List<int> chosen = [];
         var room = options.PackedTokens ?? int.MaxValue;
-        foreach (var index in Enumerable.Range(0, tokens.Count).OrderByDescending(index => tokens[index]))
+        var all = Enumerable.Range(0, tokens.Count).Where(index => !LeftOut.Contains(index));
+        foreach (var index in all.OrderByDescending(index => tokens[index]))
         {
             if (options.PackedTokens is null && chosen.Count == options.RowsPerMicroBatch)
             {
@@ -202,7 +211,7 @@ internal sealed class TrainingBatches
             }
         }
 
-        var longest = Build(CollectionsMarshal.AsSpan(chosen));
+        var longest = Build(CollectionsMarshal.AsSpan(chosen), LeftOut);
         MicroBatch[] mine = options.AccumulationSteps > 1 ? [longest, longest] : [longest];
         return new StepBatches(
             mine,
@@ -215,13 +224,13 @@ internal sealed class TrainingBatches
 
     private StepBatches StepFrom(DataCursor cursor)
     {
-        var epochPlan = PlanOf(cursor.Epoch);
+        var (epochPlan, leftOut) = (PlanOf(cursor.Epoch), LeftOut);
         var first = epochPlan.MicroBatchAt(cursor.Examples);
         var end = Math.Min(first + MicroBatchesPerStep, epochPlan.MicroBatches);
         var mine = new List<MicroBatch>();
         for (var i = first + rank; i < end; i += worldSize)
         {
-            mine.Add(Build(epochPlan.MicroBatch(i)));
+            mine.Add(Build(epochPlan.MicroBatch(i), leftOut));
         }
 
         // Every rank runs as many as rank 0, which has the most.
@@ -237,6 +246,11 @@ internal sealed class TrainingBatches
         {
             foreach (var index in epochPlan.MicroBatch(i))
             {
+                if (leftOut.Contains(index))
+                {
+                    continue;
+                }
+
                 supervised += examples.SupervisedTokensOf(index);
                 all += tokens[index];
             }
@@ -254,10 +268,13 @@ internal sealed class TrainingBatches
         };
     }
 
-    private MicroBatch Build(ReadOnlySpan<int> span)
+    private MicroBatch Build(ReadOnlySpan<int> span, IReadOnlySet<int> leftOut)
     {
         var indices = span.ToArray();
-        return MicroBatch.Of(Array.ConvertAll(indices, index => examples[index]), indices);
+        indices = leftOut.Count == 0 ? indices : Array.FindAll(indices, index => !leftOut.Contains(index));
+        return indices.Length == 0
+            ? MicroBatch.Filler(paddingId)
+            : MicroBatch.Of(Array.ConvertAll(indices, index => examples[index]), indices);
     }
 
     private EpochPlan PlanOf(int epoch)

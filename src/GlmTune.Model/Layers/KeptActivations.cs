@@ -23,6 +23,9 @@ internal sealed class KeptActivations(
 {
     private readonly IDisposable?[] kept = new IDisposable?[layers];
 
+    /// <summary>Called with a layer's number and its input before the layer runs; null: not called.</summary>
+    public Action<int, Tensor>? Entering { get; init; }
+
     /// <summary>Bytes kept on the device.</summary>
     public long Bytes =>
         kept.Sum(left =>
@@ -39,6 +42,7 @@ internal sealed class KeptActivations(
     /// <param name="input">The layer's input, [N, C].</param>
     internal Tape? Begin(int layer, Tensor input)
     {
+        Entering?.Invoke(layer, input);
         if (layer < lowest)
         {
             return null;

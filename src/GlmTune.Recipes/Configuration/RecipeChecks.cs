@@ -1,6 +1,7 @@
 using GlmTune.Model;
 using GlmTune.Training;
 using GlmTune.Training.Optimization;
+using GlmTune.Training.Sentinel;
 using GlmTune.Training.SequenceParallel;
 
 namespace GlmTune.Recipes.Configuration;
@@ -24,6 +25,16 @@ internal static class RecipeChecks
             arguments.Problem(
                 "save_strategy",
                 "'training_args.save_strategy' is best, but 'training_args.eval_strategy' is no; set " + "eval_strategy"
+            );
+        }
+
+        if (training.MayRewind && (training.SaveStrategy == IntervalStrategy.No || training.SaveOnlyModel))
+        {
+            var key = training.NonFinitePolicy == BadStepPolicy.Rewind ? "nonfinite_policy" : "spike_policy";
+            arguments.Problem(
+                key,
+                $"'training_args.{key}' is rewind, which needs checkpoints with optimizer state; set save_strategy: "
+                    + "steps and save_only_model: false, or another policy"
             );
         }
 

@@ -21,6 +21,7 @@ internal static class StatePlan
                 && ranks == 1
                 && training is { SequenceParallelSize: 1, AccumulationSteps: 1 }
                 && optimizer.MaxGradientNorm == 0
+                && !training.KeepsGradientsUntilUpdate
                 && !(sharding.OffloadOptimizer && optimizer.State.IsFull),
         };
         sharding = training.OffloadOptimizer ? sharding.WithOptimizerOnHost() : sharding;

@@ -1,4 +1,5 @@
 using GlmTune.Training;
+using GlmTune.Training.Sentinel;
 
 namespace GlmTune.Recipes.Configuration;
 
@@ -111,6 +112,11 @@ internal static class TrainingSection
             SaveRetry = TimeSpan.FromSeconds(
                 arguments.Int("save_retry_seconds", (int)defaults.SaveRetry.TotalSeconds, least: 0)
             ),
+            NonFinitePolicy = Policy(arguments, "nonfinite_policy", defaults.NonFinitePolicy),
+            SpikePolicy = Policy(arguments, "spike_policy", defaults.SpikePolicy),
+            SpikeFactor = SpikeFactor(arguments),
+            SpikeWindow = arguments.Int("spike_window", defaults.SpikeWindow, least: 4, most: 1 << 16),
+            MaxRewinds = arguments.Int("max_rewinds", defaults.MaxRewinds, least: 0),
             SaveAsync = arguments.Flag("save_async", defaults.SaveAsync),
             SaveOnlyModel = arguments.Flag("save_only_model", defaults.SaveOnlyModel),
             LoadBestModelAtEnd = arguments.Flag("load_best_model_at_end", defaults.LoadBestModelAtEnd),
@@ -154,6 +160,31 @@ internal static class TrainingSection
         }
 
         return arguments.Choice(key, fallback, choices);
+    }
+
+    private static BadStepPolicy Policy(Section arguments, string key, BadStepPolicy fallback) =>
+        arguments.Choice(
+            key,
+            fallback,
+            ("stop", BadStepPolicy.Stop),
+            ("skip", BadStepPolicy.Skip),
+            ("rewind", BadStepPolicy.Rewind)
+        );
+
+    private static double SpikeFactor(Section arguments)
+    {
+        const string Key = "spike_factor";
+        var factor = arguments.Number(Key, 0, Bounds.NotNegative);
+        if (factor is > 0 and <= 1)
+        {
+            arguments.Problem(
+                Key,
+                $"'training_args.{Key}' is {Scalars.Write(factor)}; expected a number above 1, such as 10, or 0 to "
+                    + "look for no spikes"
+            );
+        }
+
+        return factor;
     }
 
     private static int? MaxSteps(Section arguments)

@@ -17,6 +17,9 @@ public interface IFineTuneReporter
     /// <summary>A step has finished.</summary>
     void Stepped(StepReport report) { }
 
+    /// <summary>The run has gone back to a checkpoint; the steps after it are made again.</summary>
+    void Rewound(long step) { }
+
     /// <summary>A log entry, with the names that Hugging Face's trainer uses.</summary>
     void Logged(long atStep, IReadOnlyDictionary<string, double> values) { }
 

@@ -51,11 +51,18 @@ internal sealed class MetricsReporter : IFineTuneReporter, IDisposable
         steps.Add(1);
         tokens.Add(report.Tokens);
         stepTime.Record(report.Elapsed.TotalSeconds);
-        loss.Record(report.Loss);
-        gradientNorm.Record(report.GradientNorm);
+        if (!report.Skipped)
+        {
+            loss.Record(report.Loss);
+            gradientNorm.Record(report.GradientNorm);
+        }
+
         learningRate.Record(report.LearningRate);
         epoch.Record(report.Epoch);
     }
+
+    /// <inheritdoc/>
+    public void Rewound(long step) => inner.Rewound(step);
 
     /// <inheritdoc/>
     public void Logged(long atStep, IReadOnlyDictionary<string, double> values) => inner.Logged(atStep, values);

@@ -27,6 +27,8 @@ internal sealed class ProgressReporter(IFineTuneReporter? inner, IProgress<FineT
         progress?.Report(now);
     }
 
+    public void Rewound(long step) => inner?.Rewound(step);
+
     public void Logged(long atStep, IReadOnlyDictionary<string, double> values) => inner?.Logged(atStep, values);
 
     public void Evaluated(long atStep, IReadOnlyDictionary<string, double> values) => inner?.Evaluated(atStep, values);

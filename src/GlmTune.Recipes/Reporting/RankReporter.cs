@@ -53,6 +53,9 @@ internal sealed class RankReporter(RunRanks ranks, IFineTuneReporter listener) :
     public void Stepped(StepReport report) => Tell(to => to.Stepped(report));
 
     /// <inheritdoc/>
+    public void Rewound(long step) => Tell(to => to.Rewound(step));
+
+    /// <inheritdoc/>
     public void Logged(long atStep, IReadOnlyDictionary<string, double> values) =>
         Tell(to => to.Logged(atStep, values));
 

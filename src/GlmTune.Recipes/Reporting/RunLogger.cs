@@ -151,6 +151,14 @@ internal sealed class RunLogger : IFineTuneReporter, IDisposable
     }
 
     /// <inheritdoc/>
+    public void Rewound(long atStep)
+    {
+        inner.Rewound(atStep);
+        step = atStep;
+        Write(() => log?.Restart(atStep));
+    }
+
+    /// <inheritdoc/>
     public void Logged(long atStep, IReadOnlyDictionary<string, double> values)
     {
         inner.Logged(atStep, values);
@@ -252,7 +260,7 @@ internal sealed class RunLogger : IFineTuneReporter, IDisposable
         {
             log.End(state, error);
             var history = new RunHistory();
-            for (RunLogPart? part = null; part is null || part.HasMore;)
+            for (RunLogPart? part = null; part is null || part.HasMore; )
             {
                 part = RunLogReader.Read(Path.Combine(folder, RunLog.FileName), part?.Next ?? 0);
                 foreach (var line in part.Lines)

@@ -28,6 +28,7 @@ public sealed class FineTune
     private readonly RunProgress progress;
     private readonly int totalSteps;
     private readonly RunSaves saves;
+    private readonly RunSentinel sentinel;
 
     private FineTune(RunSetup setup)
     {
@@ -41,6 +42,7 @@ public sealed class FineTune
         );
         (evaluation, progress, totalSteps) = (setup.Evaluation, setup.Progress, setup.TotalSteps);
         saves = new RunSaves(setup);
+        sentinel = new RunSentinel(setup, saves);
     }
 
     /// <summary>Trains until the recipe's last step, or until it is cancelled; saves a checkpoint in both cases, and
@@ -59,7 +61,8 @@ public sealed class FineTune
     /// <exception cref="InvalidDataException">A file is missing, damaged or inconsistent. Nothing was
     /// changed.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled before training started.</exception>
-    /// <exception cref="NonFiniteStepException">The loss or gradient norm of a step is not finite. The previous step is
+    /// <exception cref="RejectedStepException">The loss or gradient norm of a step is not finite, or a spike, and the
+    /// recipe says that the run stops. The previous step is
     /// saved, unless the recipe saves nothing.</exception>
     /// <exception cref="MemoryExhaustedException">Memory ran out; the message says what to change.</exception>
     /// <exception cref="DllNotFoundException">There is no libtorch; the message says which package to
@@ -135,10 +138,11 @@ public sealed class FineTune
     /// <param name="stop">Ends the run after the current step, with a checkpoint; set on any rank, it ends all.</param>
     /// <param name="ranks">The ranks, each of which makes this call with the same arguments; null: a single rank, on
     /// the first working GPU or the CPU.</param>
-    /// <param name="saving">How checkpoints are written; null: as this machine allows.</param>
+    /// <param name="conditions">What tests set; null: nothing.</param>
     /// <exception cref="InvalidDataException">A file is missing, damaged or inconsistent. Nothing was
     /// changed.</exception>
-    /// <exception cref="NonFiniteStepException">The loss or gradient norm of a step is not finite. The previous step is
+    /// <exception cref="RejectedStepException">The loss or gradient norm of a step is not finite, or a spike, and the
+    /// recipe says that the run stops. The previous step is
     /// saved, unless the recipe saves nothing.</exception>
     /// <exception cref="SharedFailureException">With several ranks: one of the above occurred on any of
     /// them.</exception>
@@ -152,7 +156,7 @@ public sealed class FineTune
         IFineTuneReporter reporter,
         CancellationToken stop,
         ICollectives? ranks = null,
-        SaveConditions? saving = null
+        RunConditions? conditions = null
     )
     {
         NativeRuntime.Load();
@@ -163,9 +167,9 @@ public sealed class FineTune
         return RankResources.Use(
             all,
             owned =>
-                new FineTune(new RunSetup(recipe, dataFolder, model, resume, reporter, all, owned, stop, saving)).Train(
-                    stop
-                )
+                new FineTune(
+                    new RunSetup(recipe, dataFolder, model, resume, reporter, all, owned, stop, conditions)
+                ).Train(stop)
         );
     }
 
@@ -193,8 +197,12 @@ public sealed class FineTune
             {
                 before = batches.Cursor;
                 ranks.Step = trainer.Done + 1;
-                var report = trainer.Step(batches.Next(), index => setup.Data.Examples[index].Line);
-                (losses, steps) = (losses + report.Loss, steps + 1);
+                if (Step(stop) is not { } report)
+                {
+                    continue; // the run went back to a checkpoint
+                }
+
+                (losses, steps) = report.Skipped ? (losses, steps) : (losses + report.Loss, steps + 1);
                 progress.Add(report);
                 reporter.Stepped(report);
                 if (
@@ -227,7 +235,7 @@ public sealed class FineTune
                 }
             }
         }
-        catch (NonFiniteStepException error)
+        catch (RejectedStepException error)
         {
             // The failed step is not done, so its rows are used again. All ranks get here, because loss and norm are
             // global.
@@ -245,6 +253,22 @@ public sealed class FineTune
         saves.SaveLast(stop);
         var stopped = ranks.AnyStops(stop) || !Test(stop);
         return new FineTuneResult(trainer.Done, losses / steps, watch.Elapsed, saves.Newest, stopped);
+    }
+
+    // Null if the run went back to a checkpoint because of the step.
+    private StepReport? Step(CancellationToken stop)
+    {
+        var step = batches.Next();
+        try
+        {
+            var report = trainer.Step(step);
+            sentinel.Accepted(report);
+            return report;
+        }
+        catch (RejectedStepException rejected)
+        {
+            return sentinel.Handle(rejected.Trouble, stop);
+        }
     }
 
     private void Probe()

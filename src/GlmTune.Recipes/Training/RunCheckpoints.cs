@@ -37,7 +37,7 @@ internal sealed class RunCheckpoints(
     Trainer trainer,
     RunRanks ranks,
     Action<string> note,
-    SaveConditions? conditions = null
+    RunConditions? conditions = null
 ) : IDisposable
 {
     // Share of the available host memory that the copy may take: the rest is for reading rows and for the disk cache.

@@ -21,10 +21,14 @@ internal sealed class RunProgress
     public void Resume(TrainerStateFile history, TrainingState? state) =>
         (History, UnloggedLoss, UnloggedSteps) = (history, state?.UnloggedLoss ?? 0, state?.UnloggedSteps ?? 0);
 
-    /// <summary>Counts a step.</summary>
+    /// <summary>Counts a step; the loss of a skipped one is left out of means.</summary>
     public void Add(StepReport report)
     {
-        (UnloggedLoss, UnloggedSteps) = (UnloggedLoss + report.Loss, UnloggedSteps + 1);
+        if (!report.Skipped)
+        {
+            (UnloggedLoss, UnloggedSteps) = (UnloggedLoss + report.Loss, UnloggedSteps + 1);
+        }
+
         History.Epoch = report.Epoch;
         History.TokensSeen += report.Tokens;
     }
@@ -37,7 +41,8 @@ internal sealed class RunProgress
     {
         var values = new Dictionary<string, double>
         {
-            ["loss"] = Math.Round(UnloggedLoss / UnloggedSteps, 4),
+            // NaN if all of them were skipped.
+            ["loss"] = UnloggedSteps == 0 ? double.NaN : Math.Round(UnloggedLoss / UnloggedSteps, 4),
             ["grad_norm"] = report.GradientNorm,
             ["learning_rate"] = report.LearningRate,
         };

@@ -102,5 +102,5 @@ internal sealed class RunRanks(ICollectives collectives)
     public int Max(int value) => IsAlone ? value : (int)collectives.Max(value, new CallLabel(Step));
 
     private static bool IsExpected(Exception error) =>
-        error is InvalidDataException or IOException or UnauthorizedAccessException or NonFiniteStepException;
+        error is InvalidDataException or IOException or UnauthorizedAccessException or RejectedStepException;
 }

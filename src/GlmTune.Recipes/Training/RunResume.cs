@@ -24,6 +24,9 @@ internal sealed class RunResume(
     Action<string> note
 )
 {
+    /// <summary>The state that was read last; null: none, or of another program's checkpoint.</summary>
+    public TrainingState? State { get; private set; }
+
     /// <summary>Reads the state that belongs to a checkpoint's weights, which are already in the model.</summary>
     /// <param name="checkpoint">The checkpoint folder.</param>
     /// <param name="settings">The settings in effect, to compare with those of the checkpoint.</param>
@@ -45,6 +48,7 @@ internal sealed class RunResume(
             (TrainerStateFile.Read(checkpoint), TrainingState.Read(checkpoint))
         );
         CheckSeenByAll(checkpoint, state);
+        State = state;
         FindBest(checkpoint, history);
         progress.Resume(history, state);
         if (ranks.FirstFinds(() => OptimizerFile.IsIn(checkpoint)))
@@ -133,6 +137,7 @@ internal sealed class RunResume(
             );
         }
 
+        batches.LeftOut = LeftOut(checkpoint, state);
         MoveTo(checkpoint, state, epoch);
         var steps = recipe.Training.MaxSteps ?? state.Step + batches.StepsLeft(recipe.Training.Epochs);
         if (state.WorldSize != ranks.Count)
@@ -180,6 +185,26 @@ internal sealed class RunResume(
                     + "of the rows changes from here on."
             );
         }
+    }
+
+    // Rows have no names, so the numbers of others say nothing.
+    private HashSet<int> LeftOut(string checkpoint, TrainingState state)
+    {
+        if (state.LeftOut is not { Count: > 0 } rows)
+        {
+            return [];
+        }
+
+        if (state.Rows == data.Fingerprint)
+        {
+            return [.. rows];
+        }
+
+        note(
+            $"{checkpoint}: the run had left out {rows.Count} rows after a rewind; the training rows have changed, so "
+                + "none are left out"
+        );
+        return [];
     }
 
     // With the same number of rows, used rows stay used. With another number the order changes, and only the fraction

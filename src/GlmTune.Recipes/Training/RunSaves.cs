@@ -61,11 +61,16 @@ internal sealed class RunSaves(RunSetup setup)
     public void SaveLast(CancellationToken stop)
     {
         Advance(wait: true, isLast: underWay?.Step == trainer.Done, stop);
-        if (trainer.Done > newestStep && SavesAtAll)
+        if (trainer.Done > newestStep && SavesAtAll && trainer.IsWhole)
         {
             Save(isLast: true, stop);
         }
     }
+
+    /// <summary>Waits for the checkpoint that is being written.</summary>
+    /// <param name="stop">Ends a pause because of a failing disk.</param>
+    /// <exception cref="IOException">As in <see cref="CheckpointRetry.Save"/>.</exception>
+    public void Finish(CancellationToken stop) => Advance(wait: true, isLast: false, stop);
 
     /// <summary>Saves what can be saved after memory ran out on a single rank.</summary>
     /// <returns>What is saved, as sentences.</returns>
@@ -177,5 +182,10 @@ internal sealed class RunSaves(RunSetup setup)
             Job = SlurmRestart.Current.Job,
             Base = setup.Base,
             Settings = setup.Settings,
+            Skipped = trainer.Skipped,
+            Rewinds = setup.Rewinds,
+            LeftOut = setup.Batches.LeftOut.Count == 0 ? null : [.. setup.Batches.LeftOut.Order()],
+            RecentLosses = trainer.Spikes.Losses.Count == 0 ? null : [.. trainer.Spikes.Losses],
+            RecentNorms = trainer.Spikes.Norms.Count == 0 ? null : [.. trainer.Spikes.Norms],
         };
 }

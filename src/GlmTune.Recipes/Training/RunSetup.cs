@@ -13,6 +13,7 @@ using GlmTune.Recipes.Reporting;
 using GlmTune.Training;
 using GlmTune.Training.Checkpoints;
 using GlmTune.Training.Optimization;
+using GlmTune.Training.Sentinel;
 using GlmTune.Training.SequenceParallel;
 using GlmTune.Training.Sharding;
 using GlmTune.Weights;
@@ -25,6 +26,8 @@ namespace GlmTune.Recipes.Training;
 /// first.</summary>
 internal sealed class RunSetup
 {
+    private readonly RunResume resuming;
+
     /// <summary>Prepares a run for its next step: the first one, or the one after a checkpoint.</summary>
     /// <param name="given">The recipe.</param>
     /// <param name="dataFolder">Folder with the files that the recipe names.</param>
@@ -34,7 +37,7 @@ internal sealed class RunSetup
     /// <param name="collectives">The ranks.</param>
     /// <param name="owned">Receives the model and everything created for it, for disposal.</param>
     /// <param name="stop">Cancels reading rows.</param>
-    /// <param name="saving">How checkpoints are written; null: as this machine allows.</param>
+    /// <param name="conditions">What tests set; null: nothing.</param>
     /// <exception cref="InvalidDataException">A file is missing, damaged or inconsistent. Nothing was
     /// changed.</exception>
     /// <exception cref="OperationCanceledException">A rank was asked to stop before training started; thrown on all
@@ -48,7 +51,7 @@ internal sealed class RunSetup
         ICollectives collectives,
         RankResources owned,
         CancellationToken stop,
-        SaveConditions? saving = null
+        RunConditions? conditions = null
     )
     {
         Ranks = new RunRanks(collectives);
@@ -120,15 +123,8 @@ internal sealed class RunSetup
             dataRanks
         );
         Note(Recipe.Training.Packing == true ? [Describe(Batches.Packing)] : []);
-        var done = checkpoint is null
-            ? 0
-            : new RunResume(Recipe, Data, Batches, dataRanks, Ranks, Reporter.Note).Continue(
-                checkpoint,
-                Settings,
-                Sharding,
-                Progress,
-                Evaluation
-            );
+        resuming = new RunResume(Recipe, Data, Batches, dataRanks, Ranks, Reporter.Note);
+        var done = checkpoint is null ? 0 : resuming.Continue(checkpoint, Settings, Sharding, Progress, Evaluation);
         TotalSteps = Recipe.Training.MaxSteps ?? (int)done + Batches.StepsLeft(Recipe.Training.Epochs);
         var recomputed = Recomputed();
         Trainer = owned.Own(
@@ -147,7 +143,7 @@ internal sealed class RunSetup
                 Ranks.Rank
             )
             {
-                Done = done,
+                Spikes = new SpikeWatch(Recipe.Training.SpikeFactor, Recipe.Training.SpikeWindow),
                 CapturesSmallSteps = Recipe.Training is { CudaGraphs: true, OffloadActivations: false },
                 SharedBy = Recipe.Training.SequenceParallelSize,
                 MakePass = shared
@@ -161,8 +157,10 @@ internal sealed class RunSetup
                     : null,
             }
         );
+        Restore(done);
+        conditions?.Prepared?.Invoke(Trainer);
         Checkpoints = owned.Own(
-            new RunCheckpoints(Recipe, inputs, Base, Model, Trained, Trainer, Ranks, Reporter.Note, saving)
+            new RunCheckpoints(Recipe, inputs, Base, Model, Trained, Trainer, Ranks, Reporter.Note, conditions)
         );
         if (!Checkpoints.HasWholeWeights)
         {
@@ -246,11 +244,33 @@ internal sealed class RunSetup
     /// <summary>Runs the steps.</summary>
     public Trainer Trainer { get; }
 
+    /// <summary>How often the run has gone back to a checkpoint.</summary>
+    public int Rewinds { get; private set; }
+
+    /// <summary>Goes back to a checkpoint of this run; all ranks make this call.</summary>
+    /// <param name="checkpoint">An intact checkpoint with optimizer state.</param>
+    /// <param name="leftOut">Indices of rows to leave out from now on.</param>
+    public void Rewind(string checkpoint, IEnumerable<int> leftOut)
+    {
+        var all = Batches.LeftOut.Concat(leftOut).ToHashSet();
+        var done = resuming.Continue(checkpoint, Settings, Sharding, Progress, Evaluation);
+        Restore(done);
+        Batches.LeftOut = all;
+        Rewinds++;
+    }
+
     /// <summary>Writes the checkpoints.</summary>
     public RunCheckpoints Checkpoints { get; }
 
     /// <summary>What the run was planned to take on a GPU; null: there is none.</summary>
     public MemoryFit? Memory { get; private set; }
+
+    private void Restore(long done)
+    {
+        var state = resuming.State;
+        Trainer.Restore(done, state?.Skipped ?? 0, state?.RecentLosses ?? [], state?.RecentNorms ?? []);
+        Rewinds = Math.Max(Rewinds, state?.Rewinds ?? 0);
+    }
 
     // A checkpoint without a complete model has its weights in the optimizer files.
     private string? WeightsOf(string? checkpoint) =>

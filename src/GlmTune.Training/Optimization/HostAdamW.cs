@@ -87,6 +87,20 @@ internal sealed class HostAdamW(Device device, bool pinned = true, long pieceEle
         }
     }
 
+    /// <summary>Forgets updates that were started: those of a step that failed are not continued.</summary>
+    public void Drop()
+    {
+        while (coming.TryDequeue(out var piece))
+        {
+            piece.Copy.Wait();
+        }
+
+        foreach (var slot in slots)
+        {
+            slot?.Settle();
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -74,6 +74,25 @@ internal sealed class GradientReduction(ShardingOptions options, ICollectives? r
         }
     }
 
+    /// <summary>Forgets what micro-batches of an unfinished step have added.</summary>
+    /// <remarks>Calls that still run are not waited for here, since other ranks may never answer them: then the run
+    /// ends. Otherwise they are waited for later, and their results are not used.</remarks>
+    public void Drop()
+    {
+        foreach (var (sum, _) in whole.Values)
+        {
+            sum.Dispose();
+        }
+
+        whole.Clear();
+        for (var left = underWay.Count; left > 0; left--)
+        {
+            var (call, sum, to) = underWay.Dequeue();
+            to?.Target.Dispose();
+            underWay.Enqueue((call, sum, null));
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

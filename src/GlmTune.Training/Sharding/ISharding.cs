@@ -57,6 +57,9 @@ internal interface ISharding : IUnitWeights, IDisposable
     /// <summary>Returns when the gradients of <see cref="Trainable"/> are complete.</summary>
     void FinishGradients();
 
+    /// <summary>Forgets the gradients of a step that is not finished, and updates that it has started.</summary>
+    void DropGradients();
+
     /// <summary>Copies updated values from the slices back to the parameters.</summary>
     void ShareUpdates();
 

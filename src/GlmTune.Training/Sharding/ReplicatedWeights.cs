@@ -117,6 +117,14 @@ internal sealed class ReplicatedWeights : ISharding
     public void FinishGradients() => trained.FinishGradients();
 
     /// <inheritdoc/>
+    public void DropGradients()
+    {
+        StreamedOptimizer?.Drop();
+        HostOptimizer?.Drop();
+        trained.DropGradients();
+    }
+
+    /// <inheritdoc/>
     public void ShareUpdates() => trained.ShareUpdates(CurrentStep);
 
     /// <inheritdoc/>

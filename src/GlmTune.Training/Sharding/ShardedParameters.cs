@@ -196,6 +196,14 @@ internal sealed class ShardedParameters : ISharding
     public void FinishGradients() => trained.FinishGradients();
 
     /// <inheritdoc/>
+    public void DropGradients()
+    {
+        StreamedOptimizer?.Drop();
+        HostOptimizer?.Drop();
+        trained.DropGradients();
+    }
+
+    /// <inheritdoc/>
     public void ShareUpdates()
     {
         ReleaseAll();

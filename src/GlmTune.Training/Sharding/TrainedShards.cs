@@ -157,6 +157,16 @@ internal sealed class TrainedShards(
     /// <summary>As <see cref="ISharding.FinishGradients"/>.</summary>
     public void FinishGradients() => reduction.Finish();
 
+    /// <summary>As <see cref="ISharding.DropGradients"/>.</summary>
+    public void DropGradients()
+    {
+        reduction.Drop();
+        foreach (var shard in shards)
+        {
+            shard.ClearGradient(release: options.UpdatesByLayer);
+        }
+    }
+
     /// <summary>Copies the master weights back to the parameters; those of other ranks are gathered in the parameters'
     /// type.</summary>
     /// <param name="step">Step number for labels.</param>

@@ -42,6 +42,40 @@ public class TrainingBatchesTests
             );
 
     [Fact]
+    public void Examples_that_are_left_out_change_nothing_else() =>
+        Gen.Select(Some.Lengths, Options, Gen.Int[1, 3], Gen.Int[0, 1000])
+            .Sample(
+                (lengths, options, worldSize, seed) =>
+                {
+                    var examples = Some.Examples(lengths);
+                    var leftOut = Enumerable.Range(0, lengths.Length).Where(i => (i + seed) % 3 == 0).ToHashSet();
+                    for (var rank = 0; rank < worldSize; rank++)
+                    {
+                        var (all, some) = (
+                            new TrainingBatches(examples, options, 7, rank, worldSize),
+                            new TrainingBatches(examples, options, 7, rank, worldSize) { LeftOut = leftOut }
+                        );
+                        while (all.Cursor.Epoch == 0)
+                        {
+                            var (expected, found) = (all.Next(), some.Next());
+                            Assert.Equal((expected.After, expected.Epoch), (found.After, found.Epoch));
+                            Assert.Equal(expected.MicroBatches.Count, found.MicroBatches.Count);
+                            Assert.All(
+                                expected.MicroBatches.Zip(found.MicroBatches),
+                                pair =>
+                                    Assert.Equal(
+                                        pair.First.Examples.Where(example => !leftOut.Contains(example)),
+                                        pair.Second.Examples
+                                    )
+                            );
+                        }
+                    }
+                },
+                iter: 100,
+                seed: "0000KOIPe5I3"
+            );
+
+    [Fact]
     public void Every_token_is_there_once_an_epoch() =>
         Gen.Select(Some.Lengths, Options)
             .Sample(

@@ -17,6 +17,25 @@ public class RecipeErrorTests
         "unknown key 'training_args.train_file'; did you mean 'data_config.train_file'?"
     )]
     [InlineData("quite_something_else_entirely: 3", "unknown key 'training_args.quite_something_else_entirely'")]
+    [InlineData(
+        "nonfinite_policy: ignore",
+        "'training_args.nonfinite_policy' is 'ignore'; expected one of stop, skip, rewind"
+    )]
+    [InlineData(
+        "spike_factor: 0.5",
+        "'training_args.spike_factor' is 0.5; expected a number above 1, such as 10, or 0 to look for no spikes"
+    )]
+    [InlineData("spike_factor: -1", "'training_args.spike_factor' is '-1'; expected a number of at least 0")]
+    [InlineData(
+        "nonfinite_policy: rewind\nsave_strategy: no",
+        "'training_args.nonfinite_policy' is rewind, which needs checkpoints with optimizer state; set "
+            + "save_strategy: steps and save_only_model: false, or another policy"
+    )]
+    [InlineData(
+        "spike_policy: rewind\nspike_factor: 9\nsave_only_model: true",
+        "'training_args.spike_policy' is rewind, which needs checkpoints with optimizer state; set "
+            + "save_strategy: steps and save_only_model: false, or another policy"
+    )]
     [InlineData("max_steps: many", "'training_args.max_steps' is 'many'; expected a whole number of at least -1")]
     [InlineData("max_steps: 1.5", "'training_args.max_steps' is '1.5'; expected a whole number of at least -1")]
     [InlineData("max_steps: 0", "'training_args.max_steps' is 0; expected at least 1, or -1 to count epochs instead")]

@@ -438,7 +438,7 @@ public sealed class FineTuneTests : IDisposable
         using var model = ModelFolder.Load(Model, ScalarType.Float32, CPU);
         model.Head.Norm.Value.FillInPlace(float.MaxValue);
         ModelFolder.Save(model, Model, CheckpointLayout.Original, ScalarType.Float32);
-        var error = Assert.Throws<NonFiniteStepException>(() =>
+        var error = Assert.Throws<RejectedStepException>(() =>
             Train("nan", lora: true, accumulation: 1, steps: 2, stopAfter: null)
         );
         Assert.Contains("Step 1: the loss is NaN", error.Message, StringComparison.Ordinal);
@@ -449,7 +449,7 @@ public sealed class FineTuneTests : IDisposable
     public void The_step_before_one_that_is_not_finite_is_saved_unless_nothing_is(string strategy, int[] saved)
     {
         // The first update is far too large for the second step's numbers.
-        Assert.Throws<NonFiniteStepException>(() =>
+        Assert.Throws<RejectedStepException>(() =>
             Train(
                 "far",
                 lora: false,

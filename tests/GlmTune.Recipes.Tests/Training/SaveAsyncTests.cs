@@ -59,7 +59,7 @@ public sealed class SaveAsyncTests : IDisposable
                     released.Set();
                 }
             },
-            saving: new SaveConditions(step => released.Wait(TimeSpan.FromMinutes(1)))
+            conditions: new RunConditions(step => released.Wait(TimeSpan.FromMinutes(1)))
         );
         Assert.Equal([2, 4, 5], StepsOf(report));
         foreach (var step in (int[])[2, 4, 5])
@@ -84,7 +84,7 @@ public sealed class SaveAsyncTests : IDisposable
                     each => Assert.True(File.Exists(tiny.Checkpoint("run", (int)each, "manifest.json")))
                 );
             },
-            saving: new SaveConditions(step =>
+            conditions: new RunConditions(step =>
             {
                 lock (began)
                 {
@@ -183,7 +183,7 @@ public sealed class SaveAsyncTests : IDisposable
                 }
             },
             stop: _ => source.Token,
-            saving: new SaveConditions(_ => released.Wait(TimeSpan.FromMinutes(1)))
+            conditions: new RunConditions(_ => released.Wait(TimeSpan.FromMinutes(1)))
         );
         Assert.True(report.Results[0].Stopped);
         Assert.Equal([2, 3], StepsOf(report));
@@ -208,7 +208,7 @@ public sealed class SaveAsyncTests : IDisposable
                         throw new InvalidOperationException("the power went out");
                     }
                 },
-                saving: new SaveConditions(_ => released.Wait(TimeSpan.FromMinutes(1)))
+                conditions: new RunConditions(_ => released.Wait(TimeSpan.FromMinutes(1)))
             )
         );
         Assert.Equal("the power went out", error.Message);
@@ -255,7 +255,7 @@ public sealed class SaveAsyncTests : IDisposable
         var report = tiny.Train(
             Recipe("run"),
             ranks,
-            saving: new SaveConditions(_ => Assert.Fail("written behind training"), AvailableMemory: 1000)
+            conditions: new RunConditions(_ => Assert.Fail("written behind training"), AvailableMemory: 1000)
         );
         Assert.Equal([1, 2, 3, 4], StepsOf(report));
         var note = Assert.Single(report.Notes, text => text.Contains("save_async", StringComparison.Ordinal));

@@ -96,7 +96,7 @@ internal sealed class TinyRun : IDisposable
         string? data = null,
         Action<string>? noted = null,
         Action<string>? saved = null,
-        SaveConditions? saving = null
+        RunConditions? conditions = null
     )
     {
         data ??= Data;
@@ -111,7 +111,7 @@ internal sealed class TinyRun : IDisposable
                 resume,
                 report.Of(0, stepped),
                 Stop(0),
-                saving: saving
+                conditions: conditions
             );
             return report;
         }
@@ -127,7 +127,7 @@ internal sealed class TinyRun : IDisposable
                     report.Of(each.Rank, stepped),
                     Stop(each.Rank),
                     each,
-                    saving
+                    conditions
                 ),
             new CollectivesOptions { Timeout = TimeSpan.FromSeconds(60) }
         );
