@@ -18,7 +18,7 @@ public interface IFineTuneReporter
     void Stepped(StepReport report) { }
 
     /// <summary>The run has gone back to a checkpoint; the steps after it are made again.</summary>
-    void Rewound(long step) { }
+    void Rewound(long atStep) { }
 
     /// <summary>A log entry, with the names that Hugging Face's trainer uses.</summary>
     void Logged(long atStep, IReadOnlyDictionary<string, double> values) { }

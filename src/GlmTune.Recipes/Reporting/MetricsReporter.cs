@@ -62,7 +62,7 @@ internal sealed class MetricsReporter : IFineTuneReporter, IDisposable
     }
 
     /// <inheritdoc/>
-    public void Rewound(long step) => inner.Rewound(step);
+    public void Rewound(long atStep) => inner.Rewound(atStep);
 
     /// <inheritdoc/>
     public void Logged(long atStep, IReadOnlyDictionary<string, double> values) => inner.Logged(atStep, values);

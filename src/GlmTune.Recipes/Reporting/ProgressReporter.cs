@@ -27,7 +27,7 @@ internal sealed class ProgressReporter(IFineTuneReporter? inner, IProgress<FineT
         progress?.Report(now);
     }
 
-    public void Rewound(long step) => inner?.Rewound(step);
+    public void Rewound(long atStep) => inner?.Rewound(atStep);
 
     public void Logged(long atStep, IReadOnlyDictionary<string, double> values) => inner?.Logged(atStep, values);
 

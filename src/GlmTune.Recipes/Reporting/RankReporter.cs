@@ -53,7 +53,7 @@ internal sealed class RankReporter(RunRanks ranks, IFineTuneReporter listener) :
     public void Stepped(StepReport report) => Tell(to => to.Stepped(report));
 
     /// <inheritdoc/>
-    public void Rewound(long step) => Tell(to => to.Rewound(step));
+    public void Rewound(long atStep) => Tell(to => to.Rewound(atStep));
 
     /// <inheritdoc/>
     public void Logged(long atStep, IReadOnlyDictionary<string, double> values) =>

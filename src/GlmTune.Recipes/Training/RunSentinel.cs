@@ -57,8 +57,8 @@ internal sealed class RunSentinel(RunSetup setup, RunSaves saves)
             default:
                 throw Stop(
                     trouble,
-                    $"{text} A lower learning rate, or float32 or bfloat16 weights, usually help; {key}: skip or rewind "
-                        + "continues without the step or its rows."
+                    $"{text} A lower learning rate, or float32 or bfloat16 weights, usually help; {key}: skip or "
+                        + "rewind continues without the step or its rows."
                 );
         }
     }
