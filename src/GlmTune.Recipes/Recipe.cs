@@ -48,6 +48,10 @@ public sealed record Recipe
     /// auto</c>).</summary>
     internal bool TakesBFloat16ForHalf { get; init; }
 
+    /// <summary>The honoured keys that the file or an override sets, by full name, with their values as written. Empty
+    /// for a recipe made in code.</summary>
+    internal IReadOnlyDictionary<string, string> Settings { get; init; } = new Dictionary<string, string>();
+
     /// <summary>Full names of the keys that the file or an override sets.</summary>
     internal IReadOnlySet<string> Written { get; init; } = new HashSet<string>();
 

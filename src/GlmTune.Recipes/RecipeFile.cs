@@ -105,8 +105,38 @@ public static class RecipeFile
         var recipe = Read(map, reading, Path.GetDirectoryName(Path.GetFullPath(path))!);
         reading.ReportUnknownKeys(KeysOfOtherAdapters(recipe));
         recipe.DeepSpeed?.FindContradictions(recipe, reading.Problems);
-        return (recipe with { Notes = reading.Notes, Written = reading.Written }, reading.Problems);
+        return (
+            recipe with
+            {
+                Notes = reading.Notes,
+                Written = reading.Written,
+                Settings = Settings(map, "")
+                    .Where(setting =>
+                        reading.Written.Contains(setting.Key)
+                        && !reading.Written.Any(other => other.StartsWith(setting.Key + ".", StringComparison.Ordinal))
+                    )
+                    .ToDictionary(setting => setting.Key, setting => setting.Value),
+            },
+            reading.Problems
+        );
     }
+
+    private static IEnumerable<KeyValuePair<string, string>> Settings(ConfigMap map, string prefix) =>
+        map.Entries.SelectMany(entry =>
+            entry.Value is ConfigMap inner
+                ? Settings(inner, $"{prefix}{entry.Key}.").Prepend(new(prefix + entry.Key, Written(inner)))
+                : [new(prefix + entry.Key, Written(entry.Value))]
+        );
+
+    private static string Written(ConfigNode node) =>
+        node switch
+        {
+            ConfigText text => text.Text,
+            ConfigList list => $"[{string.Join(", ", list.Items.Select(Written))}]",
+            ConfigMap map =>
+                $"{{{string.Join(", ", map.Entries.Select(entry => $"{entry.Key}: {Written(entry.Value)}"))}}}",
+            _ => "",
+        };
 
     private static Recipe Read(ConfigMap map, ConfigReading reading, string folder)
     {

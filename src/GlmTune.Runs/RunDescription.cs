@@ -33,6 +33,14 @@ internal sealed record RunDescription
     /// <summary>The data folder, as the user named it.</summary>
     public required string Data { get; init; }
 
+    /// <summary>The keys that the recipe sets, with their values as written; empty for a recipe made in
+    /// code.</summary>
+    public IReadOnlyDictionary<string, string> Settings { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>The command that started it: arguments of the program, without the checkpoint to resume from; empty for
+    /// a run started from code.</summary>
+    public IReadOnlyList<string> Command { get; init; } = [];
+
     /// <summary>Every option in effect, by section, so that two runs can be compared.</summary>
     public JsonObject Recipe { get; init; } = [];
 

@@ -189,6 +189,7 @@ internal sealed class RunFolder
             )
             {
                 Problem = problem,
+                TokensPerSecond = history.Last("tokens_per_second"),
             };
         }
     }
@@ -318,4 +319,7 @@ internal sealed record RunStatus(
 {
     /// <summary>What is wrong with its files, in a sentence; null if nothing is.</summary>
     public string? Problem { get; init; }
+
+    /// <summary>Speed of the last step.</summary>
+    public double? TokensPerSecond { get; init; }
 }

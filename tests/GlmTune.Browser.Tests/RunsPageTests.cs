@@ -95,7 +95,7 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
         await tab.Button("lora-r8")
             .Or(tab.Page.Locator(".run .pick", new() { HasText = "lora-r8" }))
             .First.ClickAsync();
-        await tab.Page.GetByLabel("Show lora-r32").CheckAsync();
+        await tab.Page.Locator(".run").GetByLabel("Show lora-r32").CheckAsync();
         await Assertions.Expect(tab.Page.Locator("tr.differs")).ToHaveCountAsync(1);
         await Assertions.Expect(tab.Page.Locator("tr.differs")).ToContainTextAsync("lora.rank");
         await tab.Page.GetByLabel("Only differences").UncheckAsync();
@@ -118,9 +118,8 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
         await tab.Page.ReloadAsync();
         await Assertions.Expect(tab.Page.Locator(".run.shown")).ToHaveCountAsync(2);
         await tab.Page.Locator(".run .pick", new() { HasText = "python" }).ClickAsync();
-        await Assertions.Expect(tab.Page.Locator("main .state")).ToHaveCountAsync(1);
         await Assertions.Expect(tab.Role(AriaRole.Heading, "python")).ToBeVisibleAsync();
-        await Assertions.Expect(tab.Page.Locator("main .state")).ToHaveTextAsync("finished");
+        await Assertions.Expect(tab.Page.Locator(".run-head .state")).ToHaveTextAsync("finished");
         await Assertions.Expect(tab.Page.Locator(".chart").First.Locator("path.curve")).ToHaveCountAsync(2);
     }
 
@@ -183,6 +182,7 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
                         - progressbar "Steps"
                       - region "Curves":
                         - heading "Curves" [level=2]
+                        - combobox "Over"
                         - slider "Smoothing"
                         - checkbox "Log scale"
                         - figure:
@@ -191,6 +191,95 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
                     """
                 );
         }
+    }
+
+    [Fact]
+    public async Task Curves_are_drawn_over_steps_time_or_tokens_and_zoomed()
+    {
+        Finished("lora-r8", 8, 1.0);
+        await using var server = await ServerAsync();
+        await using var tab = await OpenAsync(Address(server) + "/runs");
+        var loss = tab.Page.Locator(".chart").First;
+        var tip = loss.Locator(".tip");
+        async Task EndAsync()
+        {
+            await loss.Locator(".plot").FocusAsync();
+            await tab.Page.Keyboard.PressAsync("End");
+        }
+
+        await Assertions.Expect(loss.Locator("path.curve")).ToHaveCountAsync(2);
+        await EndAsync();
+        await Assertions.Expect(tip).ToContainTextAsync("step 100");
+        await tab.Role(AriaRole.Combobox, "Over").SelectOptionAsync("time");
+        await EndAsync();
+        await Assertions.Expect(tip).ToContainTextAsync("0:00:25"); // 100 steps of a quarter of a second
+        await tab.ShootAsync("runs-time");
+        await tab.Role(AriaRole.Combobox, "Over").SelectOptionAsync("tokens");
+        await EndAsync();
+        await Assertions.Expect(tip).ToContainTextAsync("65K tokens");
+        await tab.Role(AriaRole.Combobox, "Over").SelectOptionAsync("step");
+
+        // Zoom by drawing, by keys, and back.
+        var box = (await loss.Locator(".plot").BoundingBoxAsync())!;
+        var whole = tab.Button("Show all");
+        await Assertions.Expect(whole).ToBeHiddenAsync();
+        await tab.Page.Mouse.MoveAsync(box.X + (box.Width * 0.5f), box.Y + 100);
+        await tab.Page.Mouse.DownAsync();
+        await tab.Page.Mouse.MoveAsync(box.X + (box.Width * 0.6f), box.Y + 100);
+        await tab.Page.Mouse.UpAsync();
+        await Assertions.Expect(whole).ToBeVisibleAsync();
+        await Assertions.Expect(loss.Locator("clipPath")).ToHaveCountAsync(1);
+        await tab.ShootAsync("runs-zoomed");
+        await whole.ClickAsync();
+        await Assertions.Expect(loss.Locator("clipPath")).ToHaveCountAsync(0);
+        await loss.Locator(".plot").FocusAsync();
+        await tab.Page.Keyboard.PressAsync("+");
+        await Assertions.Expect(whole).ToBeVisibleAsync();
+        await tab.Page.Keyboard.PressAsync("-");
+        await Assertions.Expect(whole).ToBeHiddenAsync();
+    }
+
+    [Fact]
+    public async Task Runs_are_a_table_to_search_with_their_own_keys_and_the_commands_for_what_comes_next()
+    {
+        Finished("lora-r8", 8, 1.0, RunState.Stopped);
+        Finished("lora-r32", 32, 1.1, RunState.Failed);
+        await using var server = await ServerAsync();
+        await using var tab = await OpenAsync(Address(server) + "/runs");
+        var table = tab.Page.Locator(".run-table");
+        await Assertions.Expect(table.Locator("tbody tr")).ToHaveCountAsync(2);
+        await tab.Page.GetByLabel("Search runs").FillAsync("R8");
+        await Assertions.Expect(table.Locator("tbody tr")).ToHaveCountAsync(1);
+        await Assertions.Expect(table.Locator("tbody tr")).ToContainTextAsync("100 of 100");
+        await Assertions.Expect(tab.Page.Locator(".run")).ToHaveCountAsync(1);
+        await tab.Page.Locator(".run .pick").ClickAsync();
+
+        // What the recipe sets, in its own words; the rest is folded.
+        await Assertions.Expect(tab.Role(AriaRole.Rowheader, "peft_config.r")).ToBeVisibleAsync();
+        await Assertions.Expect(tab.Page.GetByText("lora.rank")).ToBeHiddenAsync();
+        await Assertions
+            .Expect(tab.Page.Locator(".command code"))
+            .ToHaveTextAsync([
+                "glmtune chat checkpoint-100",
+                "glmtune train data/ads 'models/my model' lora.yaml yes",
+                "glmtune train data/ads 'models/my model' lora.yaml --set training_args.output_dir=out/lora-r8-2",
+            ]);
+        await Assertions.Expect(tab.Page.Locator(".card")).ToContainTextAsync("类型#裙*材质#棉*颜色#白色");
+        Assert.DoesNotContain("gMASK", await tab.Page.Locator("main").InnerTextAsync(), StringComparison.Ordinal);
+
+        await tab.Page.GetByLabel("Search runs").FillAsync("");
+        await table.GetByLabel("Show lora-r32").CheckAsync();
+        await Assertions.Expect(tab.Page.Locator("tr.differs")).ToHaveCountAsync(3);
+        await tab.AccessibleAsync();
+        await tab.ShootAsync("runs-table");
+        await tab.Page.SetViewportSizeAsync(390, 844);
+        Assert.Equal(
+            390,
+            await tab.Page.EvaluateAsync<int>(
+                "Math.max(document.documentElement.scrollWidth, document.querySelector('main').scrollWidth)"
+            )
+        );
+        await tab.ShootWholeAsync("runs-table-phone");
     }
 
     public override void Dispose()
@@ -213,6 +302,7 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
                     ["grad_norm"] = 0.5 + Math.Exp(-step / 30.0) + (0.2 * Math.Abs(Math.Sin(step * 3))),
                     ["learning_rate"] = 2e-3 * (1 - (step / 200.0)),
                     ["seconds"] = 0.25,
+                    ["tokens"] = 650,
                     ["tokens_per_second"] = 2600 + (100 * Math.Sin(step)),
                     ["memory_gib"] = 3.2,
                 }
@@ -229,11 +319,21 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
         return server;
     }
 
-    private void Finished(string name, int rank, double scale)
+    private void Finished(string name, int rank, double scale, RunState end = RunState.Finished)
     {
         using var log = RunLog.Open(At(name), 0, 100);
         new RunDescription
         {
+            Settings =
+                end == RunState.Finished
+                    ? new Dictionary<string, string>()
+                    : new Dictionary<string, string>
+                    {
+                        ["training_args.learning_rate"] = "2e-3",
+                        ["training_args.output_dir"] = $"out/{name}",
+                        ["peft_config.r"] = $"{rank}",
+                    },
+            Command = end == RunState.Finished ? [] : ["train", "data/ads", "models/my model", "lora.yaml"],
             Started = DateTimeOffset.UtcNow,
             Model = "THUDM/glm-4-9b-chat",
             Data = "data/ads",
@@ -267,7 +367,7 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
                 [
                     new RunAnswer(
                         1,
-                        "类型#裙*材质#棉*颜色#白色",
+                        "[gMASK]<sop><|user|>\n类型#裙*材质#棉*颜色#白色<|assistant|>",
                         "这条裙子采用棉质面料" + string.Concat(Enumerable.Repeat("，白色清新", step / 20)),
                         "这条白色的棉质裙子，舒适透气。"
                     ),
@@ -277,6 +377,6 @@ public sealed class RunsPageTests(Chromium chromium) : BrowserTests(chromium)
         }
 
         log.Saved("checkpoint-100");
-        log.End(RunState.Finished);
+        log.End(end);
     }
 }

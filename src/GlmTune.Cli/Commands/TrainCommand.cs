@@ -92,7 +92,15 @@ internal static class TrainCommand
                                     reporter,
                                     limited.Token,
                                     ranks
-                                )
+                                ),
+                            [
+                                "train",
+                                given.GetRequiredValue(data),
+                                given.GetRequiredValue(model),
+                                given.GetRequiredValue(config),
+                                .. given.GetRequiredValue(set).SelectMany(setting => (string[])["--set", setting]),
+                                .. given.GetValue(fit) ? (string[])["--fit"] : [],
+                            ]
                         );
                     // Open MPI gives every rank its own terminal, which is not the user's.
                     var isFirst = ranks.Rank == 0;

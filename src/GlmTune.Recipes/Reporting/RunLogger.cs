@@ -33,6 +33,7 @@ internal sealed class RunLogger : IFineTuneReporter, IDisposable
     private readonly string model;
     private readonly string data;
     private readonly IFineTuneReporter inner;
+    private readonly IReadOnlyList<string> command;
     private readonly List<string> earlyNotes = [];
     private string? folder;
     private Device device = CPU;
@@ -44,8 +45,13 @@ internal sealed class RunLogger : IFineTuneReporter, IDisposable
     private long mostInUse; // As of the ends of steps: libtorch keeps what a step reserved.
     private IReadOnlyDictionary<string, double> lastStep = new Dictionary<string, double>();
 
-    private RunLogger(Recipe recipe, string model, string data, IFineTuneReporter inner) =>
-        (this.recipe, this.model, this.data, this.inner) = (recipe, model, data, inner);
+    private RunLogger(
+        Recipe recipe,
+        string model,
+        string data,
+        IFineTuneReporter inner,
+        IReadOnlyList<string> command
+    ) => (this.recipe, this.model, this.data, this.inner, this.command) = (recipe, model, data, inner, command);
 
     /// <summary>Runs and records a fine-tuning. With several ranks, only rank 0 records.</summary>
     /// <param name="recipe">The recipe.</param>
@@ -53,15 +59,18 @@ internal sealed class RunLogger : IFineTuneReporter, IDisposable
     /// <param name="data">The data folder, as the user named it.</param>
     /// <param name="inner">Also receives all events.</param>
     /// <param name="run">The run; it reports to the reporter that it is given.</param>
+    /// <param name="command">The command that started it, without the checkpoint to resume from; null: it was started
+    /// from code.</param>
     public static FineTuneResult Of(
         Recipe recipe,
         string model,
         string data,
         IFineTuneReporter inner,
-        Func<IFineTuneReporter, FineTuneResult> run
+        Func<IFineTuneReporter, FineTuneResult> run,
+        IReadOnlyList<string>? command = null
     )
     {
-        using var logger = new RunLogger(recipe, model, data, inner);
+        using var logger = new RunLogger(recipe, model, data, inner, command ?? []);
         try
         {
             var result = run(logger);
@@ -332,6 +341,8 @@ internal sealed class RunLogger : IFineTuneReporter, IDisposable
                 (start.DoneSteps > 0 ? RunDescription.ReadOrNull(folder!)?.Started : null) ?? DateTimeOffset.UtcNow,
             Model = model,
             Data = data,
+            Settings = recipe.Settings,
+            Command = command,
             Recipe = Options(start.Recipe ?? recipe),
             Versions = new Dictionary<string, string>
             {

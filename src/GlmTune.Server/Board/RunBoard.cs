@@ -98,6 +98,7 @@ internal sealed class RunBoard
                         ["last_time"] = each.Status.LastTime,
                         ["loss"] = each.Status.Loss,
                         ["eval_loss"] = each.Status.EvaluationLoss,
+                        ["tokens_per_second"] = each.Status.TokensPerSecond,
                         ["error"] = Shortened(each.Status.Error),
                         ["problem"] = Shortened(each.Status.Problem),
                     }),

@@ -15,6 +15,18 @@ public sealed class RunLoggerTests : IDisposable
     private readonly Notes heard = new();
 
     [Fact]
+    public void A_run_records_its_command_and_the_keys_that_its_recipe_sets_as_written()
+    {
+        RunLogger.Of(Recipe("learning_rate: 5e-4"), "m", "d", heard, Three, ["train", "d", "m", "recipe.yaml"]);
+        var description = RunDescription.ReadOrNull(root)!;
+        Assert.Equal(["train", "d", "m", "recipe.yaml"], description.Command);
+        Assert.Equal("5e-4", description.Settings["training_args.learning_rate"]);
+        Assert.Equal("LORA", description.Settings["peft_config.peft_type"]);
+        Assert.DoesNotContain("training_args", description.Settings.Keys);
+        Assert.DoesNotContain("training_args.seed", description.Settings.Keys);
+    }
+
+    [Fact]
     public void A_run_leaves_its_recipe_its_log_events_and_plots()
     {
         RunLogger.Of(Recipe(), "models/glm-nano", "data/ads", heard, Three);

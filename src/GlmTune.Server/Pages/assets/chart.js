@@ -3,6 +3,8 @@
 import { download, el, iconButton, svg } from "./dom.js";
 import { t } from "./text.js";
 
+const STEPS = { words: "stepAxis", tick: String, tell: (value) => t("step", value) };
+const LEAST_DRAG = 8;               // pixels; less is a click
 const HEIGHT = 240;
 const MARGIN = { top: 10, right: 14, bottom: 28, left: 58 };
 
@@ -15,9 +17,9 @@ export function short(value) {
 }
 
 export class Chart {
-  /** @param options `name` (of files), `title`, `isLog`. */
-  constructor({ name, title }) {
-    Object.assign(this, { name, title, series: [], isLog: false, place: null });
+  /** @param options `name` (of files), `title`; `onZoom` gets the part to show, `[from, to]`, or null for all. */
+  constructor({ name, title, onZoom = null }) {
+    Object.assign(this, { name, title, onZoom, series: [], steps: [], isLog: false, axis: STEPS, range: null, place: null, from: null });
     this.plot = el("div", { class: "plot", tabindex: "0", role: "img" });
     this.tip = el("div", { class: "tip", hidden: true });
     this.said = el("span", { class: "hidden", role: "status" });
@@ -28,8 +30,15 @@ export class Chart {
         iconButton("download", t("labelled", t("exportPng"), title), () => this.savePng()),
         el("button", { type: "button", class: "text-button", text: "CSV", "aria-label": t("labelled", t("exportCsv"), title), title: t("exportCsv"), on: { click: () => download(`${name}.csv`, this.toCsv(), "text/csv") } })),
       el("div", { class: "plot-area" }, this.plot, this.tip), this.legend, this.said);
-    this.plot.addEventListener("pointermove", (event) => this.point(event.clientX - this.plot.getBoundingClientRect().left));
+    const placeOf = (event) => event.clientX - this.plot.getBoundingClientRect().left;
+    this.plot.addEventListener("pointermove", (event) => this.from === null ? this.point(placeOf(event)) : this.drag(placeOf(event)));
     this.plot.addEventListener("pointerleave", () => this.unpoint());
+    if (onZoom) {
+      this.plot.addEventListener("pointerdown", (event) => this.startDrag(event, placeOf(event)));
+      this.plot.addEventListener("pointerup", (event) => this.endDrag(placeOf(event)));
+      this.plot.addEventListener("pointercancel", () => this.endDrag(this.from));
+      this.plot.addEventListener("dblclick", () => onZoom(null));
+    }
     this.plot.addEventListener("blur", () => this.unpoint());
     this.plot.addEventListener("keydown", (event) => this.key(event));
     new ResizeObserver(() => this.draw()).observe(this.plot);
@@ -38,10 +47,12 @@ export class Chart {
   /**
    * Shows curves.
    * @param series `[{label, color, dash, steps, values, raw?, dots?}]`; `raw` is drawn faintly behind.
+   * @param axis What `steps` are: `{words, tick(value), tell(value)}`.
+   * @param range The part that is shown, `[from, to]`; null: all.
    */
-  show(series, isLog = false) {
+  show(series, isLog = false, axis = STEPS, range = null) {
     this.series = series.filter((each) => each.steps.length > 0);
-    this.isLog = isLog;
+    Object.assign(this, { isLog, axis, range });
     this.element.hidden = this.series.length === 0;
     this.steps = [...new Set(this.series.flatMap((each) => each.steps))].sort((a, b) => a - b);
     this.legend.replaceChildren(...(this.series.length > 1 ? this.series.map((each) => el("li", {}, swatch(each), el("span", { text: each.label }))) : []));
@@ -80,18 +91,27 @@ export class Chart {
       root.append(svg("text", { x: MARGIN.left - 8, y: y + 4, "text-anchor": "end", fill: textColor }, words));
     }
     for (const tick of this.xTicks) {
-      root.append(svg("text", { x: this.x(tick), y: HEIGHT - 8, "text-anchor": "middle", fill: textColor }, String(tick)));
+      root.append(svg("text", { x: this.x(tick), y: HEIGHT - 8, "text-anchor": "middle", fill: textColor }, this.axis.tick(tick)));
     }
+    root.append(svg("text", { x: MARGIN.left - 8, y: HEIGHT - 8, "text-anchor": "end", fill: textColor }, t(this.axis.words)));
+    if (this.range) {
+      root.append(svg("clipPath", { id: `clip-${this.name}` }, svg("rect", { x: MARGIN.left, y: 0, width: width - MARGIN.left - MARGIN.right, height: HEIGHT - MARGIN.bottom })));
+    }
+    const curves = svg("g", this.range ? { "clip-path": `url(#clip-${this.name})` } : {});
+    root.append(curves);
     for (const each of this.series) {
-      if (each.raw) root.append(svg("path", { d: this.path(each.steps, each.raw, width), fill: "none", stroke: each.color, "stroke-opacity": "0.28", "stroke-width": "1" }));
-      root.append(svg("path", { d: this.path(each.steps, each.values, width), fill: "none", stroke: each.color, "stroke-width": "1.8", "stroke-linejoin": "round", "stroke-dasharray": each.dash ?? "none", class: "curve" }));
-      if (each.dots || each.steps.length === 1) for (const [index, step] of each.steps.entries()) root.append(svg("circle", { cx: this.x(step), cy: this.y(each.values[index]), r: "3", fill: each.color }));
+      if (each.raw) curves.append(svg("path", { d: this.path(each.steps, each.raw, width), fill: "none", stroke: each.color, "stroke-opacity": "0.28", "stroke-width": "1" }));
+      curves.append(svg("path", { d: this.path(each.steps, each.values, width), fill: "none", stroke: each.color, "stroke-width": "1.8", "stroke-linejoin": "round", "stroke-dasharray": each.dash ?? "none", class: "curve" }));
+      if (each.dots || each.steps.length === 1) for (const [index, step] of each.steps.entries()) curves.append(svg("circle", { cx: this.x(step), cy: this.y(each.values[index]), r: "3", fill: each.color }));
     }
     return root;
   }
 
   scale(width) {
-    const values = this.series.flatMap((each) => [...each.values, ...(each.raw ?? [])]).filter((value) => Number.isFinite(value) && (!this.isLog || value > 0));
+    const [from, to] = this.range ?? [-Infinity, Infinity];
+    // The points that are shown, and those before and after them, from which lines come in.
+    const isIn = (steps, at) => (steps[at + 1] ?? Infinity) >= from && (steps[at - 1] ?? -Infinity) <= to;
+    const values = this.series.flatMap((each) => [each.values, each.raw ?? []].flatMap((list) => list.filter((_, at) => isIn(each.steps, at)))).filter((value) => Number.isFinite(value) && (!this.isLog || value > 0));
     let [low, high] = values.length > 0 ? [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))] : [0, 1];
     if (this.isLog) {
       [low, high] = [Math.log10(low), Math.log10(high)];
@@ -99,12 +119,13 @@ export class Chart {
     if (high - low < 1e-12 + Math.abs(high) * 1e-6) [low, high] = [low - Math.max(Math.abs(low) * 0.1, 1e-9), high + Math.max(Math.abs(high) * 0.1, 1e-9)];
     const space = (high - low) * 0.06;
     [low, high] = [low >= 0 && low - space < 0 && !this.isLog ? 0 : low - space, high + space];
-    const [first, last] = [this.steps[0], this.steps.at(-1)];
-    const span = Math.max(1, last - first);
+    const [first, last] = this.range ?? [this.steps[0], this.steps.at(-1)];
+    const span = Math.max(1e-9, last - first) || 1;
+    this.atPixel = (x) => first + ((x - MARGIN.left) / (width - MARGIN.left - MARGIN.right)) * span;
     this.x = (step) => MARGIN.left + ((step - first) / span) * (width - MARGIN.left - MARGIN.right);
     this.y = (value) => MARGIN.top + ((high - (this.isLog ? Math.log10(Math.max(value, 1e-300)) : value)) / (high - low)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
     this.yTicks = this.isLog ? logTicks(low, high) : ticks(low, high, 5);
-    this.xTicks = ticks(first, last, Math.max(2, Math.floor(width / 110))).filter(Number.isInteger);
+    this.xTicks = ticks(first, last, Math.max(2, Math.floor(width / 110))).filter(Number.isInteger).filter((tick) => this.x(tick) - this.axis.tick(tick).length * 3.3 > MARGIN.left - 6);
   }
 
   // More points than pixels: of each pixel's points, the lowest and highest are drawn.
@@ -126,9 +147,42 @@ export class Chart {
   point(x) {
     if (!this.x || this.steps.length === 0) return;
     let nearest = 0;
-    for (let i = 1; i < this.steps.length; i++) if (Math.abs(this.x(this.steps[i]) - x) < Math.abs(this.x(this.steps[nearest]) - x)) nearest = i;
+    for (let i = 1; i < this.steps.length; i++) if (this.isShown(this.steps[i]) && Math.abs(this.x(this.steps[i]) - x) < Math.abs(this.x(this.steps[nearest]) - x)) nearest = i;
     this.place = nearest;
     this.mark();
+  }
+
+  isShown(step) {
+    return !this.range || (step >= this.range[0] && step <= this.range[1]);
+  }
+
+  // A part is chosen by drawing over it, with a mouse or pen: a finger scrolls the page.
+  startDrag(event, x) {
+    if (event.button !== 0 || event.pointerType === "touch" || !this.x) return;
+    this.from = x;
+    this.plot.setPointerCapture(event.pointerId);
+  }
+
+  drag(x) {
+    this.unpoint();
+    this.plot.querySelector(".zone")?.remove();
+    this.plot.firstChild?.append(svg("rect", { class: "zone", x: Math.min(this.from, x), y: MARGIN.top, width: Math.abs(x - this.from), height: HEIGHT - MARGIN.top - MARGIN.bottom }));
+  }
+
+  endDrag(x) {
+    const { from } = this;
+    this.from = null;
+    this.plot.querySelector(".zone")?.remove();
+    if (from !== null && Math.abs(x - from) >= LEAST_DRAG) this.onZoom([this.atPixel(Math.min(from, x)), this.atPixel(Math.max(from, x))]);
+  }
+
+  // Twice as near or as far, around the place that is read.
+  zoomKey(isNearer) {
+    const [first, last] = this.range ?? [this.steps[0], this.steps.at(-1)];
+    const middle = this.place === null ? (first + last) / 2 : this.steps[this.place];
+    const half = (last - first) * (isNearer ? 0.25 : 1);
+    const [from, to] = [Math.max(this.steps[0], middle - half), Math.min(this.steps.at(-1), middle + half)];
+    this.onZoom(from <= this.steps[0] && to >= this.steps.at(-1) ? null : [from, to]);
   }
 
   unpoint() {
@@ -140,6 +194,7 @@ export class Chart {
   key(event) {
     const moves = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
     if (event.key === "Escape") this.unpoint();
+    if (this.onZoom && this.steps.length > 1 && (event.key === "+" || event.key === "-")) this.zoomKey(event.key === "+");
     if (!(event.key in moves) || this.steps.length === 0) return;
     event.preventDefault();
     const from = this.place ?? (moves[event.key] < 0 ? this.steps.length : -1);
@@ -162,7 +217,7 @@ export class Chart {
     const x = this.x(step);
     this.plot.querySelector(".cursor")?.remove();
     this.plot.firstChild?.append(svg("line", { class: "cursor", x1: x, x2: x, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom, stroke: "currentColor", "stroke-opacity": "0.35" }));
-    this.tip.replaceChildren(el("strong", { text: t("step", step) }), ...this.readout().map((each) => el("div", {}, swatch(each), el("span", { text: each.label }), el("b", { text: short(each.value) }))));
+    this.tip.replaceChildren(el("strong", { text: this.axis.tell(step) }), ...this.readout().map((each) => el("div", {}, swatch(each), el("span", { text: each.label }), el("b", { text: short(each.value) }))));
     this.tip.hidden = false;
     const isRight = x > this.plot.clientWidth / 2;
     this.tip.style.left = isRight ? "auto" : `${x + 12}px`;

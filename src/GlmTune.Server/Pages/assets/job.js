@@ -1,15 +1,16 @@
 // One job: its state, its curve, what can be done with it, and what it says.
 
 import { getJson, postJson } from "./api.js";
+import { clock } from "./axes.js";
 import { Chart } from "./chart.js";
-import { el, iconButton } from "./dom.js";
+import { el } from "./dom.js";
+import { chatWith, copyable } from "./rundo.js";
 import { RunLog, smooth } from "./runlog.js";
 import { toast, withKey } from "./shell.js";
 import { language, locale, t } from "./text.js";
 import { isDark } from "./theme.js";
 
 const WEIGHT = 0.6;
-const CHAT_EVERY_MS = 500;
 const OVER = new Set(["finished", "stopped", "failed", "died"]);
 
 export class JobView {
@@ -71,9 +72,7 @@ export class JobView {
   left() {
     const { run, log } = this;
     if (run.state !== "running" || log.secondsPerStep === null || run.total_steps <= run.step) return null;
-    const whole = Math.round((run.total_steps - run.step) * log.secondsPerStep);
-    const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
-    return t("left", `${hours}:${String(minutes).padStart(2, "0")}:${String(whole % 60).padStart(2, "0")}`);
+    return t("left", clock((run.total_steps - run.step) * log.secondsPerStep));
   }
 
   facts() {
@@ -137,20 +136,8 @@ export class JobView {
     await this.onChanged();
   }
 
-  async chat(step) {
-    this.chatState.replaceChildren(el("p", { class: "note-box", text: t("loadingModel") }));
-    try {
-      let chat = await withKey(() => postJson(`/api/studio/chat?lang=${language()}`, { run: this.job.run, step }));
-      while (chat.state === "loading" && !this.closed) {
-        await new Promise((resolve) => setTimeout(resolve, CHAT_EVERY_MS));
-        chat = await withKey(() => getJson("/api/studio/chat"));
-      }
-      if (this.closed) return;
-      if (chat.state === "ready") location.assign("/chat");
-      else this.chatState.replaceChildren(el("pre", { class: "error-box", text: chat.lines.join("\n") }));
-    } catch (error) {
-      this.chatState.replaceChildren(el("p", { class: "error-box", text: error.message }));
-    }
+  chat(step) {
+    return chatWith({ run: this.job.run, step }, this.chatState, () => this.closed);
   }
 }
 
@@ -160,14 +147,4 @@ function fill(node, facts, make) {
   if (node.key === key) return;
   node.key = key;
   node.replaceChildren(...make().filter(Boolean));
-}
-
-/** A command with a button that copies it. */
-export function copyable(text) {
-  const button = iconButton("copy", t("copy"), async () => {
-    await navigator.clipboard.writeText(text);
-    button.classList.add("done");
-    setTimeout(() => button.classList.remove("done"), 1200);
-  });
-  return el("div", { class: "command" }, el("code", { text }), button);
 }

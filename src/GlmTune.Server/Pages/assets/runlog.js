@@ -83,7 +83,7 @@ export class RunLog {
     const step = stepOf(line);
     if (step === null || !Array.isArray(line.answers)) return;
     const answers = line.answers.filter((each) => Number.isSafeInteger(each?.line)).slice(0, MOST_ANSWERS)
-      .map((each) => ({ line: each.line, prompt: textOf(each.prompt), answer: textOf(each.answer), expected: textOf(each.expected) }));
+      .map((each) => ({ line: each.line, prompt: plainPrompt(textOf(each.prompt)), answer: textOf(each.answer), expected: textOf(each.expected) }));
     if (answers.length === 0) return;
     this.answers.push({ step, answers });
     this.answerCount += answers.length;
@@ -117,6 +117,15 @@ export class RunLog {
   last(name) {
     return this.curve(name).values.at(-1);
   }
+}
+
+/** A prompt as it was said, without the special tokens around it; several turns with the names of their roles. */
+export function plainPrompt(text) {
+  const parts = text.split(/<\|(system|user|assistant|observation)\|>/);
+  const turns = [];
+  for (let at = 1; at < parts.length; at += 2) if (parts[at + 1].trim() !== "") turns.push([parts[at], parts[at + 1].trim()]);
+  if (turns.length === 0) return text.replaceAll(/\[gMASK\]|<sop>/g, "").trim();
+  return turns.length === 1 ? turns[0][1] : turns.map(([role, said]) => `${role}: ${said}`).join("\n");
 }
 
 /** Options as `[name with dots, value]`. */

@@ -1,9 +1,12 @@
 // The training page: which runs are shown, and everything about them, kept up to date.
 
 import { getJson } from "./api.js";
+import { AXES, clock, placesOn } from "./axes.js";
 import { Chart, short } from "./chart.js";
 import { el } from "./dom.js";
+import { chatWith, commandsOf, copyable } from "./rundo.js";
 import { flatten, RunLog, smooth } from "./runlog.js";
+import { runTable } from "./runtable.js";
 import { dressPage, hideSidebar, toast, withKey } from "./shell.js";
 import { locale, t } from "./text.js";
 import { isDark } from "./theme.js";
@@ -39,6 +42,7 @@ let shown = location.hash.slice(1).split(",").filter((id) => id !== "");
 let charts = [];
 let parts = {};                     // elements that are filled again and again
 let [weight, isLog, onlyDifferences, line] = [0.6, false, true, null];
+let [axis, range, searched] = ["step", null, ""];
 const logs = new Map();             // id: RunLog
 const descriptions = new Map();     // id: what run.json says
 
@@ -51,7 +55,10 @@ async function followList() {
     toast(error.status ? error.message : t("unreachable"));
     return;
   }
-  document.getElementById("chat-link").hidden = !listing.chat;
+  const link = document.getElementById("chat-link");
+  link.hidden = !listing.chat;
+  link.href = listing.studio ? "/chat" : "/";
+  document.getElementById("studio-link").hidden = !listing.studio;
   shown = shown.filter((id) => runOf(id));
   if (shown.length === 0 && listing.runs.length > 0) shown = [listing.runs[0].id];
   showList();
@@ -95,6 +102,7 @@ const colorOf = (place) => (isDark() ? DARK : LIGHT)[place % LIGHT.length];
 
 function choose(ids) {
   shown = ids;
+  range = null;
   history.replaceState(null, "", `#${ids.join(",")}`);
   showList();
   followLogs();
@@ -105,13 +113,15 @@ function choose(ids) {
 function showList() {
   const list = document.getElementById("run-list");
   // A list that looks the same stays, with the focus in it.
-  const key = JSON.stringify([listing.runs, listing.problems, shown, document.documentElement.lang, colorOf(0)]);
+  const key = JSON.stringify([listing.runs, listing.problems, shown, document.documentElement.lang, colorOf(0), searched]);
   if (list.key === key) return;
   list.key = key;
   const focused = document.activeElement?.closest?.("#run-list [data-focus]")?.dataset.focus;
-  list.replaceChildren(...listing.runs.map(runRow), ...listing.problems.map((problem) => el("li", { class: "muted small", text: problem })));
+  list.replaceChildren(...found().map(runRow), ...listing.problems.map((problem) => el("li", { class: "muted small", text: problem })));
   if (focused) list.querySelector(`[data-focus="${focused}"]`)?.focus();
 }
+
+const found = () => listing.runs.filter((run) => searched.split(/\s+/).every((word) => run.name.toLowerCase().includes(word)));
 
 function runRow(run) {
   const place = shown.indexOf(run.id);
@@ -136,8 +146,8 @@ const stateOf = (run) => el("span", { class: `state ${run.state}`, text: t(run.s
 // ---- the page
 
 function build() {
-  charts = CHARTS.map((chart) => ({ ...chart, view: new Chart({ name: chart.name, title: chart.title ?? t(chart.words) }) }));
-  parts = Object.fromEntries(["heads", "scores", "answers", "configuration", "notes"].map((name) => [name, el("div")]));
+  charts = CHARTS.map((chart) => ({ ...chart, view: new Chart({ name: chart.name, title: chart.title ?? t(chart.words), onZoom: zoom }) }));
+  parts = Object.fromEntries(["table", "heads", "scores", "answers", "commands", "configuration", "notes"].map((name) => [name, el("div")]));
   const smoothing = el("input", { type: "range", min: "0", max: "0.98", step: "0.02", value: String(weight), on: { input: (event) => {
     weight = Number(event.target.value);
     show();
@@ -146,23 +156,38 @@ function build() {
     isLog = event.target.checked;
     show();
   } } });
+  const over = el("select", { class: "field", "aria-label": t("over"), on: { change: (event) => {
+    [axis, range] = [event.target.value, null];
+    show();
+  } } }, Object.entries(AXES).map(([name, each]) => el("option", { value: name, text: t(each.words), selected: name === axis })));
+  parts.whole = el("button", { type: "button", class: "text-button", text: t("wholeCurve"), hidden: true, on: { click: () => zoom(null) } });
   parts.curves = el("section", { "aria-label": t("curves") },
-    el("div", { class: "section-head" }, el("h2", { text: t("curves") }), el("label", {}, t("smoothing"), smoothing), el("label", {}, logarithm, t("logScale"))),
+    el("div", { class: "section-head" }, el("h2", { text: t("curves") }), el("label", {}, t("over"), over), el("label", {}, t("smoothing"), smoothing), el("label", {}, logarithm, t("logScale")), parts.whole),
     el("div", { class: "charts" }, ...charts.map((chart) => chart.view.element)));
   parts.empty = el("div");
-  content.replaceChildren(parts.empty, parts.heads, parts.curves, parts.scores, parts.answers, parts.configuration, parts.notes);
+  content.replaceChildren(parts.empty, parts.table, parts.heads, parts.curves, parts.scores, parts.answers, parts.commands, parts.configuration, parts.notes);
+}
+
+function zoom(to) {
+  range = to;
+  show();
 }
 
 function show() {
   const isEmpty = shown.length === 0;
   for (const [name, node] of Object.entries(parts)) node.hidden = isEmpty !== (name === "empty");
+  // One run needs no table.
+  parts.table.hidden = (listing?.runs.length ?? 0) < 2;
+  parts.whole.hidden = range === null;
   document.title = `${runOf(shown[0])?.name ?? t("training")} · GlmTune`;
+  if (!parts.table.hidden) fill(parts.table, [listing.runs, shown, searched, colorOf(0)], () => runTable(found(), shown, dot, choose));
   if (isEmpty) {
     const hasNone = listing?.runs.length === 0;
     parts.empty.replaceChildren(el("div", { class: "empty" }, el("h1", { text: hasNone ? t("noRuns") : t("nothingSelected") }), hasNone ? el("p", { class: "muted", text: listing.folders === 0 ? t("noRunsFolder") : t("noRunsText") }) : null));
     return;
   }
-  fill(parts.heads, [shown.map((id) => [runOf(id), logs.get(id)?.version]), colorOf(0)], () => shown.map((id, place) => attempt(() => head(id, place))));
+  fill(parts.heads, [shown.map((id) => [runOf(id), logs.get(id)?.version]), colorOf(0)], () => [shown.length > 1 ? el("h1", { class: "hidden", text: t("runs") }) : null, ...shown.map((id) => attempt(() => head(id)))]);
+  fill(parts.commands, shown.map((id) => [runOf(id)?.state, logs.get(id)?.saved, descriptions.get(id)?.command]), commands);
   showCharts();
   fill(parts.scores, shown.map((id) => logs.get(id)?.version), scores);
   fill(parts.answers, [shown, shown.map((id) => logs.get(id)?.answers.length), line], answers);
@@ -188,10 +213,10 @@ function attempt(make) {
   }
 }
 
-function head(id, place) {
+function head(id) {
   const [run, log, description] = [runOf(id), logs.get(id), descriptions.get(id) ?? {}];
   if (!run || !log) return null;
-  const left = run.state === "running" && log.secondsPerStep !== null && run.total_steps > run.step ? t("left", duration((run.total_steps - run.step) * log.secondsPerStep)) : null;
+  const left = run.state === "running" && log.secondsPerStep !== null && run.total_steps > run.step ? t("left", clock((run.total_steps - run.step) * log.secondsPerStep)) : null;
   const facts = [
     ["model", description.model], ["began", description.started && new Date(description.started).toLocaleString(locale(), { dateStyle: "medium", timeStyle: "short" })],
     ["device", description.device && [description.device, description.type, description.world_size > 1 ? `× ${description.world_size}` : null].filter(Boolean).join(" ")],
@@ -199,26 +224,41 @@ function head(id, place) {
     ["trained", description.trained_parameters > 0 ? t("stepsOf", description.trained_parameters.toLocaleString(locale()), description.all_parameters.toLocaleString(locale())) : null],
     ["lastCheckpoint", log.saved],
   ].filter(([, value]) => value);
+  const problems = [...new Set([run.problem, description.problem, log.problem])].filter(Boolean).map((problem) => el("p", { class: "error-box", text: t("labelled", t("runProblem"), problem) }));
+  // Of several runs, the table has the figures.
+  if (shown.length > 1) {
+    const errors = [run.error ? el("p", { class: "error-box", text: t("labelled", run.name, run.error) }) : null, ...problems].filter(Boolean);
+    return errors.length > 0 ? el("section", { class: "run-block", "aria-label": run.name }, errors) : null;
+  }
   return el("section", { class: "run-block", "aria-label": run.name },
-    el("div", { class: "run-head" }, shown.length > 1 ? dot(place) : null, el("h1", { text: run.name }), stateOf(run)),
+    el("div", { class: "run-head" }, el("h1", { text: run.name }), stateOf(run)),
     run.total_steps > 0 ? el("div", { class: "progress" },
       el("progress", { max: String(run.total_steps), value: run.step, "aria-label": t("steps") }),
       el("span", { text: [t("stepsOf", run.step, run.total_steps), left].filter(Boolean).join(" · ") })) : null,
     run.error ? el("p", { class: "error-box", text: run.error }) : null,
-    [...new Set([run.problem, description.problem, log.problem])].filter(Boolean).map((problem) => el("p", { class: "error-box", text: t("labelled", t("runProblem"), problem) })),
+    problems,
     el("dl", { class: "fact-list" }, ...facts.map(([words, value]) => el("div", {}, el("dt", { text: t(words) }), el("dd", { text: value })))));
 }
 
-function duration(seconds) {
-  const whole = Math.round(seconds);
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
-  return `${hours}:${String(minutes).padStart(2, "0")}:${String(whole % 60).padStart(2, "0")}`;
+// What to do with the runs: commands to copy; in the studio, a button instead of the command to chat.
+function commands() {
+  const status = el("div", { role: "status" });
+  const blocks = shown.flatMap((id) => {
+    const [run, log] = [runOf(id), logs.get(id)];
+    if (!run || !log) return [];
+    return commandsOf(run, descriptions.get(id) ?? {}, log.saved).map(([words, command]) => el("div", {},
+      el("p", { text: shown.length > 1 ? t("labelled", run.name, t(words)) : t(words) }),
+      words === "chatCommand" && listing.studio ? el("button", { type: "button", class: "button", text: t("chatWithIt"), on: { click: () => chatWith({ run: id, step: null }, status) } }) : copyable(command)));
+  });
+  return blocks.length === 0 ? null : [el("h2", { text: t("next") }), el("div", { class: "commands" }, blocks), status];
 }
 
 function showCharts() {
   for (const chart of charts) {
     const series = shown.flatMap((id, place) => chart.curves.map(([name, words], index) => {
-      const { steps, values } = logs.get(id)?.curve(name) ?? { steps: [], values: [] };
+      const log = logs.get(id);
+      const { steps: measured, values } = log?.curve(name) ?? { steps: [], values: [] };
+      const steps = log ? placesOn(axis, log)?.(measured) ?? [] : [];
       const isSmoothed = chart.smooths && !name.startsWith("eval_") && weight > 0 && values.length > 4;
       const label = chart.curves.length === 1 && shown.length === 1 ? chart.view.title : words.startsWith("ROUGE") || words.startsWith("BLEU") ? words : t(words);
       return {
@@ -228,11 +268,11 @@ function showCharts() {
         steps, values: isSmoothed ? smooth(values, weight) : values, raw: isSmoothed ? values : null, dots: name.startsWith("eval_") && steps.length <= 60,
       };
     }));
-    const key = JSON.stringify([shown, shown.map((id) => logs.get(id)?.version), weight, isLog, colorOf(0)]);
+    const key = JSON.stringify([shown, shown.map((id) => logs.get(id)?.version), weight, isLog, axis, range, colorOf(0)]);
     if (chart.key === key) continue;
     chart.key = key;
     try {
-      chart.view.show(series, chart.takesLog && isLog);
+      chart.view.show(series, chart.takesLog && isLog, AXES[axis], range);
     } catch (error) {
       console.warn("A chart cannot be shown:", error);
       chart.view.element.hidden = true;
@@ -251,7 +291,7 @@ function scores() {
     el("thead", {}, el("tr", {}, el("td"), ...shown.flatMap((id) => [el("th", { scope: "col", text: shown.length > 1 ? t("labelled", runOf(id)?.name, t("scoreLast")) : t("scoreLast") }), el("th", { scope: "col", text: t("scoreBest") })]))),
     el("tbody", {}, names.map((name) => el("tr", {}, el("th", { scope: "row", class: "option", text: name }), ...shown.flatMap((id) => {
       const last = logs.get(id)?.last(name);
-      return last === undefined ? [el("td"), el("td")] : [el("td", { text: short(last) }), el("td", { text: short(best(name, id)) })];
+      return last === undefined ? [el("td"), el("td")] : [el("td", { class: "figure", text: short(last) }), el("td", { class: "figure", text: short(best(name, id)) })];
     }))))))];
 }
 
@@ -270,27 +310,38 @@ function answers() {
     el("div", { class: "card" }, el("dl", {}, el("dt", { text: t("prompt") }), el("dd", { class: "said", text: chosen.prompt }), el("dt", { text: t("expected") }), el("dd", { class: "said", text: chosen.expected }))),
     el("div", { class: "table-scroll answers", tabindex: "0", role: "region", "aria-label": t("answers") }, el("table", {},
       el("thead", {}, el("tr", {}, el("th", { scope: "col", text: t("afterStep") }), shown.length > 1 ? el("th", { scope: "col", text: t("run") }) : null, el("th", { scope: "col", text: t("answer") }))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", text: String(row.step) }), shown.length > 1 ? el("td", { text: runOf(row.id)?.name ?? "" }) : null, el("td", { class: "said", text: row.answer }))))))];
+      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row", text: String(row.step) }), shown.length > 1 ? el("td", { class: "run-name", text: runOf(row.id)?.name ?? "" }) : null, el("td", { class: "said", text: row.answer }))))))];
 }
 
+// The keys that recipes set, in their own words; what else is in effect, by the program's names, is folded.
 function configuration() {
-  const options = shown.map((id) => new Map(flatten(descriptions.get(id)?.recipe).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)])));
-  const names = [...new Set(options.flatMap((each) => [...each.keys()]))].slice(0, MOST_ROWS);
+  const own = shown.map((id) => new Map(Object.entries(descriptions.get(id)?.settings ?? {})));
+  const all = shown.map((id) => new Map(flatten(descriptions.get(id)?.recipe).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)])));
   const heading = el("h2", { text: t("configuration") });
-  if (names.length === 0) return [heading, el("p", { class: "muted", text: t("noConfiguration") })];
-  const differs = (name) => new Set(options.map((each) => each.get(name))).size > 1;
-  const isFiltered = shown.length > 1 && onlyDifferences;
-  const rows = names.filter((name) => !isFiltered || differs(name));
+  const hasOwn = own.some((each) => each.size > 0);
+  if (!hasOwn && all.every((each) => each.size === 0)) return [heading, el("p", { class: "muted", text: t("noConfiguration") })];
   const box = el("input", { type: "checkbox", checked: onlyDifferences, on: { change: (event) => {
     onlyDifferences = event.target.checked;
     show();
   } } });
-  const table = rows.length === 0 ? el("p", { class: "muted", text: t("noDifferences") }) : el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": t("configuration") }, el("table", {},
+  const first = hasOwn ? own : all;
+  return [
+    shown.length > 1 ? el("div", { class: "section-head" }, heading, el("label", {}, box, t("onlyDifferences"))) : heading,
+    hasOwn || shown.length > 1 ? optionTable(first, t("configuration"), hasOwn) : folded(all),
+    hasOwn && all.some((each) => each.size > 0) ? folded(all) : null,
+  ];
+}
+
+const folded = (options) => el("details", { class: "all-options" }, el("summary", { text: `${t("allOptions")} (${new Set(options.flatMap((each) => [...each.keys()])).size})` }), optionTable(options, t("allOptions"), false));
+
+function optionTable(options, label, mayBeDefault) {
+  const names = [...new Set(options.flatMap((each) => [...each.keys()]))].slice(0, MOST_ROWS);
+  const differs = (name) => new Set(options.map((each) => each.get(name))).size > 1;
+  const rows = names.filter((name) => shown.length < 2 || !onlyDifferences || differs(name));
+  if (rows.length === 0) return el("p", { class: "muted", text: t("noDifferences") });
+  return el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": label }, el("table", {},
     el("thead", {}, el("tr", {}, el("th", { scope: "col", text: t("option") }), ...shown.map((id) => el("th", { scope: "col", text: runOf(id)?.name ?? "" })))),
-    el("tbody", {}, rows.map((name) => el("tr", { class: shown.length > 1 && differs(name) ? "differs" : "" }, el("th", { scope: "row", class: "option", text: name }), ...options.map((each) => el("td", { class: "option", text: each.get(name) ?? "—" })))))));
-  if (shown.length > 1) return [el("div", { class: "section-head" }, heading, el("label", {}, box, t("onlyDifferences"))), table];
-  // One run's options are looked up now and then, and are long.
-  return [heading, el("details", {}, el("summary", { text: `${t("option")} (${rows.length})` }), table)];
+    el("tbody", {}, rows.map((name) => el("tr", { class: shown.length > 1 && differs(name) ? "differs" : "" }, el("th", { scope: "row", class: "option", text: name }), ...options.map((each) => each.has(name) ? el("td", { class: "option", text: each.get(name) }) : el("td", { class: "muted", text: mayBeDefault ? t("modelDefault") : "—" })))))));
 }
 
 function notes() {
@@ -319,6 +370,11 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 });
 
 dressPage({ "close-sidebar": "close", "open-sidebar": "menu", theme: "theme" });
+document.getElementById("run-search").addEventListener("input", (event) => {
+  searched = event.target.value.trim().toLowerCase();
+  if (listing) showList();
+  show();
+});
 build();
 await followList();
 setInterval(() => { if (!document.hidden) followList(); }, LIST_EVERY_MS);

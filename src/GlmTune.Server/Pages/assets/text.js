@@ -168,6 +168,19 @@ const WORDS = {
   died: ["died", "异常终止"],
 
   // training
+  searchRuns: ["Search runs", "搜索训练任务"],
+  state: ["Status", "状态"],
+  runTime: ["Time", "用时"],
+  stepAxis: ["step", "步数"],
+  timeAxis: ["time", "时间"],
+  tokenAxis: ["tokens", "token 数"],
+  over: ["Over", "横轴"],
+  wholeCurve: ["Show all", "显示全部"],
+  next: ["Next", "下一步"],
+  chatCommand: ["Chat with the last checkpoint", "与最新检查点对话"],
+  resumeCommand: ["Resume", "继续训练"],
+  repeatCommand: ["Repeat in another folder", "在另一个目录中重新训练"],
+  allOptions: ["Every option in effect, by internal name", "全部生效的配置（内部名称）"],
   runs: ["Runs", "训练任务"],
   run: ["Run", "训练任务"],
   noRuns: ["No runs yet", "还没有训练任务"],
@@ -226,7 +239,7 @@ const WORDS = {
   onlyDifferences: ["Only differences", "只看差异"],
   noConfiguration: ["No configuration was found for this run.", "没有找到此任务的配置。"],
   noDifferences: ["These runs have the same settings.", "这些任务的配置相同。"],
-  chartHelp: ["Use the arrow keys to move between points.", "用方向键逐点查看。"],
+  chartHelp: ["Use the arrow keys to move between points, + and - to zoom; drag to zoom, double-click to show all.", "用方向键逐点查看，用 + 和 - 缩放；拖动可放大，双击显示全部。"],
   nothingSelected: ["Select a run on the left.", "请在左侧选择训练任务。"],
 };
 
