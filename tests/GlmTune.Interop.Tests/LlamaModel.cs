@@ -81,6 +81,23 @@ internal sealed class LlamaModel : IDisposable
         return [.. answer];
     }
 
+    /// <summary>The calling thread's seconds for each token of an answer after the first; what ends an answer does not
+    /// end it.</summary>
+    public double SecondsPerToken(int[] prompt, int count)
+    {
+        using var context = NewContext(prompt.Length + count, null);
+        var (ids, position, begun) = (prompt, 0, 0.0);
+        for (var token = 0; token < count; token++)
+        {
+            var logits = Decode(context, ids, position, all: false)[0];
+            position += ids.Length;
+            ids = [Array.IndexOf(logits, logits.Max())];
+            begun = token == 0 ? ThreadClock.Seconds : begun;
+        }
+
+        return (ThreadClock.Seconds - begun) / (count - 1);
+    }
+
     public void Dispose() => model.Dispose();
 
     private static string? Text(Memory<byte>? bytes) =>

@@ -309,11 +309,14 @@ internal abstract partial class LayerKernels
     /// <remarks>A GPU without a run-time compiler uses plain operators; <see cref="Description"/> says why.</remarks>
     public static LayerKernels For(Device device, bool plain = false) =>
         plain ? new PlainKernels()
-        : device.type != DeviceType.CUDA
-            ? new PlainKernels(
-                NativeRuntime.Load().PassedOver is { Count: > 0 } passed ? string.Join("; ", passed) : null
-            )
+        : device.type != DeviceType.CUDA ? ForCpu()
         : Cuda.CudaKernels.TryCreate(device, out var reason) ?? (LayerKernels)new PlainKernels(reason);
+
+    private static PlainKernels ForCpu()
+    {
+        var reason = NativeRuntime.Load().PassedOver is { Count: > 0 } passed ? string.Join("; ", passed) : null;
+        return Cpu.CpuKernels.IsSupported ? new Cpu.CpuKernels(reason) : new PlainKernels(reason);
+    }
 
     private Tensor Dropped(Tensor x, double probability, MaskSeed seed) =>
         probability == 0 ? x : Dropout(x, probability, seed);

@@ -6,7 +6,7 @@ namespace GlmTune.Kernels.Definitions;
 /// <summary>The reference implementation: every layer function from libtorch's plain operators, on any device and in
 /// any floating-point type.</summary>
 /// <param name="reason">Why no faster implementation is used, where one might be expected.</param>
-internal sealed class PlainKernels(string? reason = null) : LayerKernels
+internal class PlainKernels(string? reason = null) : LayerKernels
 {
     /// <inheritdoc/>
     public override string Description => reason is null ? "plain operators" : $"plain operators: {reason}";
