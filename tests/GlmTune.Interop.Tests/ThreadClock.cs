@@ -2,7 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace GlmTune.Interop.Tests;
 
-/// <summary>Processor time of the calling thread, which other programs on the machine hardly change; on Linux.</summary>
+/// <summary>Processor time of the calling thread, which other programs on the machine hardly change; on
+/// Linux.</summary>
 internal static unsafe partial class ThreadClock
 {
     private const int ThreadTime = 3; // CLOCK_THREAD_CPUTIME_ID

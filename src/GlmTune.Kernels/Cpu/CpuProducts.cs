@@ -4,8 +4,8 @@ using System.Runtime.Intrinsics.X86;
 
 namespace GlmTune.Kernels.Cpu;
 
-/// <summary>Products of a few rows with a weight: a thread takes some of the weight's rows, four at a time, so that each
-/// is read from memory once.</summary>
+/// <summary>Products of a few rows with a weight: a thread takes some of the weight's rows, four at a time, so that
+/// each is read from memory once.</summary>
 internal static unsafe class CpuProducts
 {
     /// <summary>Numbers that are computed at a time: rows must be multiples of it.</summary>
