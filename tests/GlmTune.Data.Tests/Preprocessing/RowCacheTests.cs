@@ -240,10 +240,10 @@ public class RowCacheTests
         var fresh = TrainingSet.Read(path, Short, Skipping);
         var failed = FaultyDisk.ForEvery(
             fault,
-            n =>
+            (n, seed) =>
             {
-                var root = Directory.CreateDirectory(folder.At($"{n}")).FullName;
-                var disk = new FaultyDisk(root, fault, n);
+                var root = Directory.CreateDirectory(folder.At($"{n} {seed}")).FullName;
+                var disk = new FaultyDisk(root, fault, n, seed);
                 var cache = new RowCache(Path.Combine(root, "cache")) { SmallestData = 0, LeftFree = 0 };
                 TrainingSet? set = null;
                 var error = disk.Try(() => set = TrainingSet.Read(path, Short, Skipping, cache));
