@@ -31,12 +31,13 @@ public class GenerateBenchmarkTests
             found =>
                 Assert.True(
                     found
-                        is {
-                            FirstTokenSeconds: > 0,
-                            TokensPerSecond: > 0,
-                            StepSeconds: > 0,
-                            ReadGigabytesPerSecond: > 0
-                        },
+                        is
+                    {
+                        FirstTokenSeconds: > 0,
+                        TokensPerSecond: > 0,
+                        StepSeconds: > 0,
+                        ReadGigabytesPerSecond: > 0
+                    },
                     found.ToString()
                 )
         );

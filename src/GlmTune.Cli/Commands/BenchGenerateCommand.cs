@@ -125,10 +125,10 @@ internal static class BenchGenerateCommand
                 screen.Output.WriteLine(
                     string.Create(
                         CultureInfo.InvariantCulture,
-                        $"{found.Batch, 5}  {found.PromptTokens, 6}  {found.NewTokens, 5}  "
-                            + $"{1000 * found.FirstTokenSeconds, 14:F1}  {1000 * found.StepSeconds, 7:F2}  "
-                            + $"{found.TokensPerSecond, 8:F0}  {found.ReadGigabytesPerSecond, 5:F0}  "
-                            + $"{found.MemoryMiB, 10:F0}"
+                        $"{found.Batch,5}  {found.PromptTokens,6}  {found.NewTokens,5}  "
+                            + $"{1000 * found.FirstTokenSeconds,14:F1}  {1000 * found.StepSeconds,7:F2}  "
+                            + $"{found.TokensPerSecond,8:F0}  {found.ReadGigabytesPerSecond,5:F0}  "
+                            + $"{found.MemoryMiB,10:F0}"
                     )
                 );
             }

@@ -215,10 +215,10 @@ internal static class StressCommand
         screen.Output.WriteLine(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"{result.MeanPromptTokens, 6:0}  {result.Concurrency, 7}  {result.Requests, 7}  {first.P50, 18:0.000} "
-                    + $"{first.P90, 6:0.000} {first.P99, 6:0.000}  {between.P50 * 1000, 22:0.0} "
-                    + $"{between.P99 * 1000, 6:0.0}  {speed.P50, 18:0.0} {speed.P90, 6:0.0}  "
-                    + $"{result.TotalTokensPerSecond, 12:0.0}  {result.Failed, 6}"
+                $"{result.MeanPromptTokens,6:0}  {result.Concurrency,7}  {result.Requests,7}  {first.P50,18:0.000} "
+                    + $"{first.P90,6:0.000} {first.P99,6:0.000}  {between.P50 * 1000,22:0.0} "
+                    + $"{between.P99 * 1000,6:0.0}  {speed.P50,18:0.0} {speed.P90,6:0.0}  "
+                    + $"{result.TotalTokensPerSecond,12:0.0}  {result.Failed,6}"
             )
         );
         if (result.Error is { } error)

@@ -399,7 +399,7 @@ internal sealed class ContinuousBatch(
                     throw new InsufficientMemoryException("The cache has no room for the prefix of a row.");
                 }
 
-                for (var first = active.IndexOf(row); active.Count > first; )
+                for (var first = active.IndexOf(row); active.Count > first;)
                 {
                     Preempt(active[^1]);
                 }
