@@ -3,10 +3,11 @@ using System.Globalization;
 namespace GlmTune.Files;
 
 /// <summary>Checks whether a location can be written before hours of work depend on it. It leaves nothing
-/// behind.</summary>
+/// behind, and if it is killed, only a hidden temporary name.</summary>
 internal static class WriteProbe
 {
-    /// <summary>Finds what prevents writing to a folder, which is created if it is missing.</summary>
+    /// <summary>Finds what prevents writing to a folder. A folder that is missing is not created: a folder with the
+    /// same names is, beside it under a temporary name.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="bytes">Approximate number of bytes to be written; 0: unknown.</param>
     /// <returns>The problem as a sentence that starts with the folder; null if there is none.</returns>
@@ -18,45 +19,47 @@ internal static class WriteProbe
         }
 
         var full = Path.GetFullPath(folder);
-        List<string> made = [];
+        var existing = full;
+        while (!Directory.Exists(existing))
+        {
+            if (File.Exists(existing))
+            {
+                return existing == full
+                    ? $"{folder}: cannot be written: it is a file; expected a folder, or a name that does "
+                        + "not exist yet."
+                    : $"{folder}: cannot be written: {existing} is a file; expected a folder.";
+            }
+
+            existing = Path.GetDirectoryName(existing) ?? Path.GetPathRoot(full)!;
+        }
+
+        var probe = Path.Combine(existing, $".glmtune-{Guid.NewGuid():N}.tmp");
         try
         {
-            for (var path = full; path is not null && !Directory.Exists(path); path = Path.GetDirectoryName(path))
+            var place = existing == full ? probe : Path.Combine(probe, Path.GetRelativePath(existing, full), "probe");
+            if (existing != full)
             {
-                if (File.Exists(path))
-                {
-                    return path == full
-                        ? $"{folder}: cannot be written: it is a file; expected a folder, or a name that does "
-                            + "not exist yet."
-                        : $"{folder}: cannot be written: {path} is a file; expected a folder.";
-                }
-
-                made.Add(path);
+                Disk.CreateFolder(Path.GetDirectoryName(place)!);
             }
 
-            Disk.CreateFolder(full);
-            var probe = Path.Combine(full, $".glmtune-{Guid.NewGuid():N}.tmp");
-            try
+            using (var file = new DiskFile(place, FileMode.CreateNew))
             {
-                using var file = new DiskFile(probe, FileMode.CreateNew);
                 file.Write("probe"u8);
             }
-            finally
-            {
-                Disk.TryDeleteFile(probe);
-            }
 
-            return FindLackOfSpace(folder, full, bytes);
+            return FindLackOfSpace(folder, existing, bytes);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             var reason =
-                error is DirectoryNotFoundException ? "the folder cannot be created" : error.Message.TrimEnd('.');
+                error is DirectoryNotFoundException
+                    ? "the folder cannot be created"
+                    : error.Message.TrimEnd('.').Replace(probe, existing, StringComparison.Ordinal);
             return $"{folder}: cannot be written: {reason}. Choose another folder, or change its permissions.";
         }
         finally
         {
-            made.ForEach(Remove);
+            Remove(probe);
         }
     }
 
@@ -124,16 +127,16 @@ internal static class WriteProbe
         }
     }
 
-    // Deepest first, and only while nobody has put anything there.
-    private static void Remove(string folder)
+    private static void Remove(string probe)
     {
         try
         {
-            Disk.DeleteEmptyFolder(folder);
+            Disk.DeleteFile(probe);
+            Disk.DeleteFolder(probe);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            // In use by now, or never created.
+            // A hidden file or folder with a temporary name stays.
         }
     }
 }
