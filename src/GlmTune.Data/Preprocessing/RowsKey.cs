@@ -53,6 +53,8 @@ internal static class RowsKey
             hash.Append(token);
         }
 
+        // Scores and the treatment of spaces too.
+        hash.Append(tokenizer.SentencePiece?.File ?? []);
         AppendNumber(hash, tokenizer.Special.All.Count);
         foreach (var (text, id) in tokenizer.Special.All)
         {

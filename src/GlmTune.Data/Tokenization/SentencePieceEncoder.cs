@@ -93,7 +93,8 @@ internal sealed class SentencePieceEncoder
     private List<Part> Split(string text)
     {
         var parts = new List<Part>(text.Length);
-        for (var start = 0; start < text.Length; )
+        var start = 0;
+        while (start < text.Length)
         {
             var rest = text.AsSpan(start);
             var length = 0;

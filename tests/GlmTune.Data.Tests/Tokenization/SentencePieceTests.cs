@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using GlmTune.Data.Conversations;
+using GlmTune.Data.Preprocessing;
 using GlmTune.Data.Templates;
 using GlmTune.Data.Tokenization;
 using GlmTune.Testing;
@@ -118,6 +119,22 @@ public class SentencePieceTests
         var tokenizer = Read(SentencePieceFile.Create(normalizer: [0x18, 0, 0x20, 1]));
         Assert.Equal(tokenizer.Encode("hello world"), tokenizer.Encode("  hello   world "));
         Assert.Equal("hello world", tokenizer.Decode(tokenizer.Encode("  hello   world ")));
+    }
+
+    [Fact]
+    public void Tokenized_rows_are_kept_for_the_whole_model()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("rows.jsonl", "{}");
+        string Key(byte[] normalizer) =>
+            RowsKey.Of(
+                folder.At("rows.jsonl"),
+                new Glm4Template(Read(SentencePieceFile.Create(normalizer: normalizer))),
+                new ExampleOptions(),
+                TestContext.Current.CancellationToken
+            );
+        Assert.Equal(Key([0x18, 1, 0x20, 0]), Key([0x18, 1, 0x20, 0]));
+        Assert.NotEqual(Key([0x18, 1, 0x20, 0]), Key([0x18, 1, 0x20, 1]));
     }
 
     [Fact]
