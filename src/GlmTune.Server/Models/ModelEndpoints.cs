@@ -1,3 +1,5 @@
+using GlmTune.Inference;
+
 namespace GlmTune.Server;
 
 /// <summary><c>/v1/models</c>: the available models.</summary>
@@ -28,7 +30,20 @@ internal static class ModelEndpoints
         new(model.Id, models.Created.ToUnixTimeSeconds(), model.Parent ?? model.Id, model.Parent)
         {
             MaxModelLen = model.Chat.Scheduler.Generator.MaxLength,
+            Defaults = DefaultsOf(model.Chat.Scheduler.Generator.Defaults.Over(GenerationOptions.Defaults)),
         };
+
+    // A temperature of 0 is how requests ask for the most likely token.
+    private static SamplingDefaults DefaultsOf(GenerationOptions options) =>
+        new(
+            options.DoSample == true ? options.Temperature!.Value : 0,
+            options.TopP!.Value,
+            options.MaxNewTokens!.Value,
+            options.RepetitionPenalty!.Value
+        );
+
+    /// <summary>What holds where a request leaves a field out, by the fields' names.</summary>
+    private sealed record SamplingDefaults(double Temperature, double TopP, int MaxTokens, double RepetitionPenalty);
 
     private sealed record ModelList(IReadOnlyList<ListedModel> Data)
     {
@@ -42,5 +57,7 @@ internal static class ModelEndpoints
         public string OwnedBy { get; } = "glmtune";
 
         public required int MaxModelLen { get; init; }
+
+        public required SamplingDefaults Defaults { get; init; }
     }
 }

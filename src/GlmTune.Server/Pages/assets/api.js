@@ -4,9 +4,9 @@ const KEY = "glmtune.key";
 
 /** What the server answered instead of what was asked for. */
 export class ServerError extends Error {
-  constructor(status, message) {
+  constructor(status, message, code = null) {
     super(message);
-    this.status = status;
+    Object.assign(this, { status, code });
   }
 }
 
@@ -24,16 +24,17 @@ async function send(address, init = {}) {
   const key = apiKey.get();
   const headers = { ...(key === "" ? {} : { Authorization: `Bearer ${key}` }), ...(init.body ? { "Content-Type": "application/json" } : {}) };
   const response = await fetch(address, { ...init, headers, cache: "no-store" });
-  if (!response.ok) throw new ServerError(response.status, await errorText(response));
+  if (!response.ok) throw await serverError(response);
   return response;
 }
 
-async function errorText(response) {
+async function serverError(response) {
   const text = await response.text();
   try {
-    return JSON.parse(text).error.message ?? text;
+    const { message, code } = JSON.parse(text).error;
+    return new ServerError(response.status, message ?? text, code);
   } catch {
-    return text || `${response.status} ${response.statusText}`;
+    return new ServerError(response.status, text || `${response.status} ${response.statusText}`);
   }
 }
 
@@ -43,8 +44,11 @@ export const getJson = async (address, signal) => (await send(address, { signal 
 /** Sends JSON, and reads JSON. */
 export const postJson = async (address, body, signal) => (await send(address, { method: "POST", body: JSON.stringify(body), signal })).json();
 
-/** The models that can be asked: `[{id, max_model_len, parent}]`. */
-export const listModels = async () => (await getJson("/v1/models")).data;
+/** The models that can be asked, the tuned ones first: `[{id, max_model_len, parent, defaults}]`. */
+export const listModels = async () => {
+  const models = (await getJson("/v1/models")).data;
+  return [...models.filter((model) => model.parent), ...models.filter((model) => !model.parent)];
+};
 
 /** The functions that the page may run on the server: `[{name, description, parameters, allowed}]`. */
 export const listServerTools = async () => (await getJson("/api/tools")).tools;

@@ -150,9 +150,10 @@ async function answer(turn, column) {
     reply.finish = end.finish;
     reply.usage = end.usage;
     delete reply.error;
+    delete reply.isFull;
   } catch (error) {
     if (control.signal.aborted) reply.finish = "stopped";
-    else reply.error = error.status ? error.message : error instanceof TypeError ? t("unreachable") : error.message;
+    else [reply.isFull, reply.error] = [error.code === "context_length_exceeded" && index > 0, error.status ? error.message : error instanceof TypeError ? t("unreachable") : error.message];
   } finally {
     reply.seconds = (performance.now() - began) / 1000;
     if (first !== null) reply.firstSeconds = (first - began) / 1000;
@@ -226,20 +227,33 @@ function answerAgain(turn, column) {
   return before;
 }
 
+// The older half of what was said makes room, and comes back if that was not meant.
+function dropOldest(turn, column) {
+  const before = structuredClone(current);
+  current.turns.splice(0, Math.ceil(current.turns.indexOf(turn) / 2));
+  begin(turn, column);
+  showAll();
+  keep();
+  answer(turn, column);
+  offerBack(t("turnsDropped"), before);
+}
+
 // Later turns go, and come back if that was not meant.
 function cutAfter(index, change) {
   const before = structuredClone(current);
   const isCut = current.turns.length > index + 1;
   current.turns.length = index + 1;
   change(current.turns[index]);
-  if (isCut) {
-    toast(t("turnsRemoved"), () => {
-      stop();
-      conversations = conversations.map((each) => each.id === before.id ? before : each);
-      saveConversation(before);
-      openConversation(before.id);
-    });
-  }
+  if (isCut) offerBack(t("turnsRemoved"), before);
+}
+
+function offerBack(words, before) {
+  toast(words, () => {
+    stop();
+    conversations = conversations.map((each) => each.id === before.id ? before : each);
+    saveConversation(before);
+    openConversation(before.id);
+  });
 }
 
 function turnActions(turn, index) {
@@ -261,6 +275,7 @@ function turnActions(turn, index) {
       showAll();
     },
     again: (column) => answerAgain(turn, column),
+    dropOldest: (column) => dropOldest(turn, column),
     toolResult: (column, call, text) => giveResult(turn, column, call, text),
     runner: (column, call) => serverToolOf(current, call) ? () => runCall(turn, column, call) : null,
     isCalling: (call) => calling.has(call),
@@ -324,8 +339,8 @@ function showModels() {
 
 function showPanel() {
   if (!current || byId("settings").hidden) return;
-  const limit = models.find((model) => model.id === current.models[0])?.max_model_len;
-  showSettings(current.settings, limit, serverTools, keep, () => togglePanel(false));
+  const model = models.find((each) => each.id === current.models[0]);
+  showSettings(current.settings, model, serverTools, keep, () => togglePanel(false));
 }
 
 function togglePanel(isOpen) {

@@ -2,6 +2,7 @@
 // mailto only; a picture becomes a link, since nothing is loaded from elsewhere.
 
 import { el, iconButton } from "./dom.js";
+import { colourCode, formula } from "./libraries.js";
 import { t } from "./text.js";
 
 const FENCE = /^( {0,3})(`{3,}|~{3,})[ \t]*([^`\n]*)$/;
@@ -11,6 +12,8 @@ const ITEM = /^( *)([-*+]|\d{1,9}[.)])(?:[ \t]+|$)(.*)$/;
 const TABLE_RULE = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
 const DEEPEST = 12;
 const LONGEST_LINK = 4000;
+const LONGEST_FORMULA = 2000;       // characters
+const MOST_FORMULA_LINES = 60;
 
 /** The address if a link may have it, else null. */
 export function safeAddress(address) {
@@ -72,6 +75,8 @@ function blockEnd(lines, start) {
     return lines.length;
   }
   if (heading(lines[start]) || RULE.test(lines[start])) return start + 1;
+  const formulaAt = formulaEnd(lines, start);
+  if (formulaAt > 0) return formulaAt;
   let at = start + 1;
   if (QUOTE.test(lines[start])) {
     while (at < lines.length && QUOTE.test(lines[at])) at++;
@@ -86,6 +91,21 @@ function blockEnd(lines, start) {
   if (item) return listEnd(lines, start, item);
   while (at < lines.length && lines[at].trim() !== "" && !startsBlock(lines, at)) at++;
   return at;
+}
+
+// A formula that stands alone: $$ … $$ or \\[ … \\], on one line or several. Where it ends; 0 if none begins here.
+function formulaEnd(lines, start) {
+  const first = lines[start].trim();
+  const close = first.startsWith("$$") ? "$$" : first.startsWith("\\[") ? "\\]" : null;
+  if (close === null) return 0;
+  if (first.length > 4 && first.endsWith(close) && first.indexOf(close, 2) === first.length - 2) return start + 1;
+  if (first.includes(close, 2)) return 0;
+  const last = Math.min(lines.length, start + MOST_FORMULA_LINES);
+  for (let at = start + 1; at < last; at++) {
+    if (lines[at].trimEnd().endsWith(close)) return at + 1;
+    if (lines[at].includes(close)) return 0;
+  }
+  return 0;
 }
 
 function listEnd(lines, start, first) {
@@ -121,7 +141,7 @@ function listEnd(lines, start, first) {
 }
 
 function startsBlock(lines, at) {
-  return FENCE.test(lines[at]) || heading(lines[at]) || RULE.test(lines[at]) || QUOTE.test(lines[at]) || ITEM.test(lines[at]) || isTable(lines, at);
+  return FENCE.test(lines[at]) || heading(lines[at]) || formulaEnd(lines, at) > 0 || RULE.test(lines[at]) || QUOTE.test(lines[at]) || ITEM.test(lines[at]) || isTable(lines, at);
 }
 
 function isTable(lines, at) {
@@ -133,6 +153,10 @@ const indentOf = (line) => line.match(/^ */)[0].length;
 function block(lines, depth) {
   const fence = lines[0].match(FENCE);
   if (fence) return codeBlock(lines, fence);
+  if (formulaEnd(lines, 0) === lines.length) {
+    const source = lines.join("\n").trim();
+    return el("p", {}, formula(source.slice(2, -2), true, source));
+  }
   const title = lines.length === 1 ? heading(lines[0]) : null;
   // The page has the first two levels; most answers begin with the first or second of their own.
   if (title) return el(`h${Math.min(6, Math.max(3, title.level + 1))}`, {}, inline(title.words));
@@ -160,6 +184,9 @@ function codeBlock(lines, fence) {
   const closed = lines.length > 1 && new RegExp(`^ {0,3}\\${fence[2][0]}{${fence[2].length},}[ \\t]*$`).test(lines.at(-1));
   const code = lines.slice(1, closed ? -1 : undefined).map((line) => line.startsWith(fence[1]) ? line.slice(fence[1].length) : line).join("\n");
   const language = fence[3].trim().split(/\s/)[0].slice(0, 40);
+  const shown = el("code", { text: code });
+  // While it is being written, its end would be coloured again and again.
+  if (closed) colourCode(shown, code, language.toLowerCase());
   const copy = iconButton("copy", t("copyCode"), async () => {
     await navigator.clipboard.writeText(code);
     copy.classList.add("done");
@@ -167,7 +194,7 @@ function codeBlock(lines, fence) {
   });
   return el("div", { class: "code-block" },
     el("div", { class: "code-head" }, el("span", { text: language || t("code") }), copy),
-    el("pre", { tabindex: "0", "aria-label": language ? t("labelled", t("code"), language) : t("code") }, el("code", { text: code })));
+    el("pre", { tabindex: "0", "aria-label": language ? t("labelled", t("code"), language) : t("code") }, shown));
 }
 
 function list(lines, depth) {
@@ -313,6 +340,8 @@ function special(places, at, depth) {
   const { text } = places;
   switch (text[at]) {
     case "`": return inlineCode(places, at);
+    case "$": return dollarFormula(places, at);
+    case "\\": return text[at + 1] === "(" ? closedFormula(places, at, "\\)", false) : text[at + 1] === "[" ? closedFormula(places, at, "\\]", true) : null;
     case "*":
     case "_":
     case "~": return emphasis(places, at, depth);
@@ -332,6 +361,35 @@ function inlineCode(places, at) {
   const code = text.slice(at + run, end);
   const trimmed = code.startsWith(" ") && code.endsWith(" ") && code.trim() !== "" ? code.slice(1, -1) : code;
   return { node: el("code", { text: trimmed }), end: end + run };
+}
+
+// \\( … \\) and \\[ … \\] inside of a line.
+function closedFormula(places, at, close, isDisplay) {
+  const { text } = places;
+  if (places.hopeless.has(close)) return null;
+  const end = text.slice(at + 2, at + 2 + LONGEST_FORMULA).indexOf(close);
+  if (end < 0) {
+    if (text.length - at < LONGEST_FORMULA) places.hopeless.add(close);
+    return null;
+  }
+  if (end === 0) return null;
+  return { node: formula(text.slice(at + 2, at + 2 + end), isDisplay, text.slice(at, at + 4 + end)), end: at + 4 + end };
+}
+
+// $ … $ and $$ … $$: no space just inside, and no digit behind, so that prices stay text.
+function dollarFormula(places, at) {
+  const { text } = places;
+  const size = Math.min(places.run(at), 2);
+  const mark = "$".repeat(size);
+  if (places.run(at) > 2 || /\s/.test(text[at + size] ?? " ") || places.hopeless.has(mark)) return null;
+  const most = Math.min(text.length, at + LONGEST_FORMULA);
+  for (let end = text.indexOf("$", at + size); end >= 0 && end < most; end = text.indexOf("$", end + places.run(end))) {
+    if (places.run(end) !== size || text[end - 1] === "\\") continue;
+    if (/\s/.test(text[end - 1]) || /\d/.test(text[end + size] ?? "")) return null;
+    return { node: formula(text.slice(at + size, end), size === 2, text.slice(at, end + size)), end: end + size };
+  }
+  if (text.length - at < LONGEST_FORMULA) places.hopeless.add(mark);
+  return null;
 }
 
 const isWord = (char) => char !== undefined && /[\p{L}\p{N}]/u.test(char);

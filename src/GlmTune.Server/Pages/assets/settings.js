@@ -5,21 +5,22 @@ import { el, iconButton } from "./dom.js";
 import { t } from "./text.js";
 
 const SLIDERS = [
-  { key: "temperature", words: "temperature", min: 0, max: 2, step: 0.05, start: 0.8 },
-  { key: "topP", words: "topP", min: 0.05, max: 1, step: 0.05, start: 0.8 },
-  { key: "maxTokens", words: "maxTokens", min: 16, max: 8192, step: 16, start: 1024 },
-  { key: "repetitionPenalty", words: "repetitionPenalty", min: 1, max: 2, step: 0.05, start: 1.1 },
+  { key: "temperature", field: "temperature", words: "temperature", min: 0, max: 2, step: 0.05, start: 0.8 },
+  { key: "topP", field: "top_p", words: "topP", min: 0.05, max: 1, step: 0.05, start: 0.8 },
+  { key: "maxTokens", field: "max_tokens", words: "maxTokens", min: 16, max: 8192, step: 16, start: 1024 },
+  { key: "repetitionPenalty", field: "repetition_penalty", words: "repetitionPenalty", min: 1, max: 2, step: 0.05, start: 1.1 },
 ];
 
 /**
  * Fills the panel.
  * @param settings Changed in place as somebody moves things.
- * @param limit The most tokens that the model takes.
+ * @param model The model that answers: its limit, and the values that hold where nothing is set.
  * @param serverTools What the server can run.
  * @param changed Called with each change.
  * @param close Closes the panel.
  */
-export function showSettings(settings, limit, serverTools, changed, close) {
+export function showSettings(settings, model, serverTools, changed, close) {
+  const limit = model?.max_model_len;
   const panel = document.getElementById("settings");
   const change = (key, value) => {
     if (value === null || value === "") delete settings[key];
@@ -32,20 +33,21 @@ export function showSettings(settings, limit, serverTools, changed, close) {
     el("h3", {}, el("label", { for: "system", text: t("systemPrompt") })),
     el("textarea", { id: "system", class: "field", placeholder: t("systemPlaceholder"), value: settings.system ?? "", on: { input: (event) => { settings.system = event.target.value; changed(); } } }),
     el("h3", { text: t("sampling") }),
-    ...SLIDERS.map((slider) => sliderRow({ ...slider, max: slider.key === "maxTokens" ? Math.max(slider.min, Math.min(slider.max, limit ?? slider.max)) : slider.max }, settings, change)),
+    ...SLIDERS.map((slider) => sliderRow({ ...slider, max: slider.key === "maxTokens" ? Math.max(slider.min, Math.min(slider.max, limit ?? slider.max)) : slider.max }, settings, change, model?.defaults?.[slider.field])),
     seedRow(settings, change),
     ...toolsPart(settings, serverTools, changed));
 }
 
 // What nobody moved is not sent, so that the model's own generation configuration holds.
-function sliderRow(slider, settings, change) {
+function sliderRow(slider, settings, change, held) {
+  const words = (value) => slider.step < 1 ? value.toFixed(2) : String(value);
   const output = el("output", { for: `slider-${slider.key}` });
   const input = el("input", { type: "range", id: `slider-${slider.key}`, min: slider.min, max: slider.max, step: slider.step });
   const reset = el("button", { type: "button", class: "text-button", text: "×", title: t("useDefault"), "aria-label": t("labelled", t(slider.words), t("useDefault")) });
   const show = () => {
     const value = settings[slider.key];
-    input.value = value ?? slider.start;
-    output.textContent = value === undefined ? t("modelDefault") : slider.step < 1 ? value.toFixed(2) : String(value);
+    input.value = value ?? held ?? slider.start;
+    output.textContent = value !== undefined ? words(value) : held === undefined ? t("modelDefault") : t("valueByDefault", words(held));
     output.classList.toggle("unset", value === undefined);
     input.setAttribute("aria-valuetext", output.textContent);
     reset.hidden = value === undefined;

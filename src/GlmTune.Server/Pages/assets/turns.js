@@ -93,14 +93,14 @@ class ReplyView {
   updateFoot(isRunning) {
     const { reply } = this;
     const text = replyText(reply);
-    const key = JSON.stringify([isRunning, text !== "", reply.finish, reply.error, reply.usage, this.isLast]);
+    const key = JSON.stringify([isRunning, text !== "", reply.finish, reply.error, reply.isFull, reply.usage, this.isLast]);
     if (this.footKey === key) return;
     this.footKey = key;
     const nodes = [];
     if (isRunning && text === "" && !reply.parts.some((part) => part.tool_calls?.length)) nodes.push(el("span", { class: "waiting", "aria-hidden": "true" }, el("i"), el("i"), el("i")));
     if (!isRunning) {
       const again = this.isLast ? () => this.actions.again(this.column) : null;
-      if (reply.error) nodes.push(el("div", { class: "remark error", role: "alert" }, el("span", { text: reply.error }), again && el("button", { type: "button", class: "button", text: t("retry"), on: { click: again } })));
+      if (reply.error) nodes.push(el("div", { class: "remark error", role: "alert" }, el("span", { text: reply.error }), again && reply.isFull ? el("button", { type: "button", class: "button", text: t("dropOldest"), on: { click: () => this.actions.dropOldest(this.column) } }) : null, again && el("button", { type: "button", class: "button", text: t("retry"), on: { click: again } })));
       else if (reply.finish === "stopped") nodes.push(el("div", { class: "remark", text: t("stoppedShort") }));
       else if (reply.finish === "length") nodes.push(el("div", { class: "remark", text: t("cut") }));
       else if (reply.finish === null) nodes.push(el("div", { class: "remark", text: t("brokenOff") }));
