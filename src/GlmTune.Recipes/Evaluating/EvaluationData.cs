@@ -9,6 +9,9 @@ namespace GlmTune.Recipes.Evaluating;
 /// <param name="Answers">Answers to generate; null if only the loss is computed.</param>
 internal sealed record EvaluationData(string File, TrainingSet Rows, EvaluationSet? Answers)
 {
+    // Why these rows could not be kept in the cache; null: no earlier rows had this note, or there is none.
+    private string? CacheNote { get; init; }
+
     /// <summary>Notes for the user: rows that were skipped, and answers that are left out or have a truncated
     /// reference.</summary>
     public IEnumerable<string> Notes
@@ -23,6 +26,11 @@ internal sealed record EvaluationData(string File, TrainingSet Rows, EvaluationS
             foreach (var note in Rows.Report.Notes)
             {
                 yield return note;
+            }
+
+            if (CacheNote is { } kept)
+            {
+                yield return kept;
             }
 
             if (Rows.Report.Cut > 0)
@@ -63,11 +71,15 @@ internal sealed record EvaluationData(string File, TrainingSet Rows, EvaluationS
         CancellationToken stop = default
     )
     {
+        var earlier = cache?.Note;
         var data = new EvaluationData(
             file,
             TrainingSet.Read(file, template, rows, cache, stop),
             answers ? EvaluationSet.Read(file, template, rows, stop) : null
-        );
+        )
+        {
+            CacheNote = earlier is null ? cache?.Note : null,
+        };
         return data.Answers is not { Count: 0 }
             ? data
             : throw new InvalidDataException(
