@@ -86,10 +86,8 @@ internal static class ModelInfoCommand
     {
         void Line(FormattableString line) => output.WriteLine(line.ToString(CultureInfo.InvariantCulture));
         var config = info.Config;
-        Line(
-            $"{info.Folder}: {config.Title}, {LayoutOption.NameOf(config.Layout)} layout, {config.ParameterCount:N0} "
-                + $"parameters"
-        );
+        var layout = LayoutOption.NameOf(config.Layout);
+        Line($"{info.Folder}: {config.Title}, {layout} layout, {config.ParameterCount:N0} parameters");
         var heads = $"{config.QueryHeads} heads of {config.HeadDim} in {config.KeyValueHeads} groups";
         var sizes = $"hidden size {config.HiddenSize}, feed-forward {config.FeedForwardSize}";
         Line($"  {config.LayerCount} layers, {sizes}, {heads}");
