@@ -10,7 +10,8 @@ namespace GlmTune.Interop.Tests;
 
 /// <summary>Tokens of one answer per second of processor time, beside llama.cpp's: one thread each, in turn in one
 /// process. A measurement, run explicitly with OMP_NUM_THREADS=1: GLMTUNE_DECODE_MODEL names a model folder with a
-/// tokenizer (default: glm-nano), GLMTUNE_DECODE_TOKENS the tokens of an answer.</summary>
+/// tokenizer (default: glm-nano), GLMTUNE_DECODE_TOKENS the tokens of an answer; with GLMTUNE_DECODE_PLAIN=1 our model
+/// uses plain operators.</summary>
 public sealed class DecodeSpeedTests : IDisposable
 {
     private const int Rounds = 5;
@@ -40,6 +41,7 @@ public sealed class DecodeSpeedTests : IDisposable
             Folder,
             form == "bf16" ? ScalarType.BFloat16 : ScalarType.Float32,
             CPU,
+            plain: Environment.GetEnvironmentVariable("GLMTUNE_DECODE_PLAIN") == "1",
             quantization: form == "q8_0" ? new Quantization(FrozenType.Int8, Backward: false) : null
         );
         int[] prompt = [.. Enumerable.Range(0, 16).Select(i => 5 + (7 * i))];
