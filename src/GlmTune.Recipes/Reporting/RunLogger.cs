@@ -269,7 +269,7 @@ internal sealed class RunLogger : IFineTuneReporter, IDisposable
         {
             log.End(state, error);
             var history = new RunHistory();
-            for (RunLogPart? part = null; part is null || part.HasMore; )
+            for (RunLogPart? part = null; part is null || part.HasMore;)
             {
                 part = RunLogReader.Read(Path.Combine(folder, RunLog.FileName), part?.Next ?? 0);
                 foreach (var line in part.Lines)
