@@ -21,5 +21,6 @@ internal static class OpenSsl
         !needed || loads("libssl.so.3") || loads("libssl.so.1.1")
             ? null
             : "OpenSSL was not found (libssl.so.3 or libssl.so.1.1), with which .NET computes hashes. Install it: "
-                + "libssl3 (Debian, Ubuntu), openssl-libs (Fedora, RHEL), or a conda environment's openssl on LD_LIBRARY_PATH.";
+                + "libssl3 (Debian, Ubuntu), openssl-libs (Fedora, RHEL), or a conda environment's openssl on "
+                + "LD_LIBRARY_PATH.";
 }
