@@ -56,7 +56,8 @@ Func<ICollectives, int> body = args[0] switch
     {
         RankFaultProgram.Run(each, each.Rank == 1 ? int.Parse(args[3]) : null, bool.Parse(args[4]));
         return 0;
-    },
+    }
+    ,
     "null-reference" => _ => CatchNullReference(),
     var unknown => throw new ArgumentException($"There is no task {unknown}."),
 };

@@ -65,7 +65,7 @@ public sealed class RankFaultTests
                 continue;
             }
 
-            Assert.IsType<LostRankException>(error);
+            Assert.True(error is LostRankException, $"{error}");
             Assert.Contains(
                 error.Message,
                 places

@@ -47,11 +47,19 @@ internal sealed class CallMatcher(int worldSize, TimeSpan timeout)
             waiting.Remove(number);
         }
 
-        matched.Perform();
-        lock (gate)
+        var moved = false;
+        try
         {
-            matched.Done = true;
-            Monitor.PulseAll(gate);
+            matched.Perform();
+            moved = true;
+        }
+        finally
+        {
+            lock (gate)
+            {
+                (matched.Done, matched.Broken) = (moved, !moved);
+                Monitor.PulseAll(gate);
+            }
         }
 
         return matched;
@@ -64,7 +72,12 @@ internal sealed class CallMatcher(int worldSize, TimeSpan timeout)
         {
             while (!matched.Done)
             {
-                ThrowIfFailed(rank, operation);
+                // While the last rank moves the data of all, this one must not dispose its tensors.
+                if (!matched.Complete || matched.Broken)
+                {
+                    ThrowIfFailed(rank, operation);
+                }
+
                 var absent = matched.Missing.ToArray();
                 foreach (var gone in absent.Where(missing => left[missing]))
                 {

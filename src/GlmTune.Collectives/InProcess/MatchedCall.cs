@@ -10,6 +10,9 @@ internal sealed class MatchedCall(int worldSize)
 
     public bool Done { get; set; }
 
+    /// <summary>Whether moving the data has failed.</summary>
+    public bool Broken { get; set; }
+
     public bool Complete => Array.TrueForAll(operations, operation => operation is not null);
 
     public IEnumerable<int> Missing => Enumerable.Range(0, worldSize).Where(rank => operations[rank] is null);

@@ -124,7 +124,7 @@ internal sealed class ExampleFile : ExampleList, IDisposable
     {
         var hash = new XxHash128();
         var block = new byte[BlockBytes];
-        for (var at = 0L; at < length; )
+        for (var at = 0L; at < length;)
         {
             var read = RegularFile.Read(file, block.AsSpan(0, (int)Math.Min(block.Length, length - at)), at);
             if (read == 0)
@@ -143,7 +143,7 @@ internal sealed class ExampleFile : ExampleList, IDisposable
     {
         var tokens = new int[footer.Count];
         var entries = new IndexEntry[Math.Min(footer.Count, BlockBytes / IndexEntry.Size)];
-        for (var at = 0; at < tokens.Length; )
+        for (var at = 0; at < tokens.Length;)
         {
             var part = entries.AsSpan(0, Math.Min(entries.Length, tokens.Length - at));
             RegularFile.Read(file, MemoryMarshal.AsBytes(part), footer.Index + ((long)at * IndexEntry.Size));

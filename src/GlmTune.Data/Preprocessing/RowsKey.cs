@@ -70,7 +70,7 @@ internal static class RowsKey
     {
         using var file = RegularFile.OpenStream(path, bufferSize: 1);
         var block = new byte[BlockBytes];
-        for (int read; (read = file.Read(block)) > 0; )
+        for (int read; (read = file.Read(block)) > 0;)
         {
             stop.ThrowIfCancellationRequested();
             hash.Append(block.AsSpan(0, read));

@@ -80,7 +80,14 @@ internal sealed unsafe class Nvrtc
 
         try
         {
-            string[] options = [$"--gpu-architecture={architecture}", "--std=c++17", .. macros];
+            // Lambdas that take lambdas count as host functions otherwise.
+            string[] options =
+            [
+                $"--gpu-architecture={architecture}",
+                "--std=c++17",
+                "--device-as-default-execution-space",
+                .. macros,
+            ];
             var pointers = Array.ConvertAll(options, Marshal.StringToCoTaskMemUTF8);
             int code;
             fixed (nint* first = pointers)

@@ -56,11 +56,26 @@ public sealed class ServedDecodingTests : IDisposable
     }
 
     [Fact]
+    public void Another_adapter_on_the_same_layers_leaves_captured_passes_valid()
+    {
+        using var scope = NewDisposeScope();
+        using var model = CachedDecoderTests.Make(CPU, ScalarType.Float64);
+        using var shape = CachedDecoderTests.Make(CPU, ScalarType.Float64);
+        using var served = Serve(model, most: 4);
+        var before = model.Version;
+        served.Unload("unequal");
+        Assert.Equal(before, model.Version);
+        served.Add(served.TryRead("unequal", folder.At("unequal"), shape)!);
+        Assert.Equal(before, model.Version);
+    }
+
+    [Fact]
     public void A_captured_pass_is_replayed_whatever_adapters_its_rows_have()
     {
         var device = CachedDecoderTests.Gpu();
         using var scope = NewDisposeScope();
         using var model = CachedDecoderTests.Make(device, ScalarType.BFloat16);
+        using var shape = CachedDecoderTests.Make(device, ScalarType.BFloat16);
         using var served = Serve(model, most: 4);
         Compare(
             model,
@@ -76,7 +91,7 @@ public sealed class ServedDecodingTests : IDisposable
                 {
                     // Another adapter on the same layers: tables and graphs stay where they are.
                     served.Unload("unequal");
-                    served.Load("unequal", folder.At("unequal"));
+                    served.Add(served.TryRead("unequal", folder.At("unequal"), shape)!);
                 }
             }
         );
