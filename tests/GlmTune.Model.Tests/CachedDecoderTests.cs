@@ -12,7 +12,8 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Tests;
 
 /// <summary>Decoding by its own way against passes of the ordinary kind, on any device; and captured passes against
-/// uncaptured ones on a GPU.</summary>
+/// uncaptured ones on a GPU, where one test at a time may capture.</summary>
+[Collection("CUDA graphs")]
 public class CachedDecoderTests
 {
     private const int Vocabulary = 1000;

@@ -9,6 +9,7 @@ using static TorchSharp.torch;
 namespace GlmTune.Model.Tests.Adapters;
 
 /// <summary>Decoding of rows with different adapters against ordinary passes; on a GPU with captured graphs.</summary>
+[Collection("CUDA graphs")]
 public sealed class ServedDecodingTests : IDisposable
 {
     private const int Producible = 970;
