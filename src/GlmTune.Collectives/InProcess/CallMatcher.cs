@@ -45,6 +45,7 @@ internal sealed class CallMatcher(int worldSize, TimeSpan timeout)
             }
 
             waiting.Remove(number);
+            matched.Moving = true;
         }
 
         var moved = false;
@@ -57,7 +58,7 @@ internal sealed class CallMatcher(int worldSize, TimeSpan timeout)
         {
             lock (gate)
             {
-                (matched.Done, matched.Broken) = (moved, !moved);
+                (matched.Done, matched.Moving) = (moved, false);
                 Monitor.PulseAll(gate);
             }
         }
@@ -73,7 +74,7 @@ internal sealed class CallMatcher(int worldSize, TimeSpan timeout)
             while (!matched.Done)
             {
                 // While the last rank moves the data of all, this one must not dispose its tensors.
-                if (!matched.Complete || matched.Broken)
+                if (!matched.Moving)
                 {
                     ThrowIfFailed(rank, operation);
                 }

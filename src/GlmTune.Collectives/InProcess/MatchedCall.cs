@@ -10,8 +10,8 @@ internal sealed class MatchedCall(int worldSize)
 
     public bool Done { get; set; }
 
-    /// <summary>Whether moving the data has failed.</summary>
-    public bool Broken { get; set; }
+    /// <summary>Whether the last rank to arrive is moving the data.</summary>
+    public bool Moving { get; set; }
 
     public bool Complete => Array.TrueForAll(operations, operation => operation is not null);
 
