@@ -12,8 +12,11 @@ public sealed class SignalTests
         Assert.SkipUnless(OperatingSystem.IsLinux(), "Sends a signal.");
         using var workspace = Workspace.With("max_steps: 100000\nsave_steps: 100000\nlr_scheduler_type: constant");
         var (sent, last) = (0, 0);
-        // "trap" with an empty command ignores a signal in what is executed next, as nohup does.
-        string[] launcher = ignored ? ["sh", "-c", $"trap '' {signal}; exec \"$0\" \"$@\""] : [];
+        // "trap" with an empty command ignores a signal in what is executed next, as nohup does; "env" heeds it again,
+        // even if these tests themselves run under nohup.
+        string[] launcher = ignored
+            ? ["sh", "-c", $"trap '' {signal}; exec \"$0\" \"$@\""]
+            : ["env", $"--default-signal={signal}"];
         var run = await ProgramRun.Under(
             launcher,
             (process, line) =>
