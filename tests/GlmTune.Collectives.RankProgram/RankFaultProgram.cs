@@ -35,8 +35,6 @@ public static class RankFaultProgram
             var pending = Start(ranks, at);
             if (failsAt == at)
             {
-                // The other ranks may still read this rank's tensors; in a process of its own they end with it.
-                scope.Detach(scope.DisposablesView);
                 throw new InvalidDataException("injected");
             }
 

@@ -65,7 +65,7 @@ public sealed class RankFaultTests
                 continue;
             }
 
-            Assert.True(error is LostRankException, $"{error}");
+            Assert.IsType<LostRankException>(error);
             Assert.Contains(
                 error.Message,
                 places

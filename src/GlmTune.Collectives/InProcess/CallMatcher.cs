@@ -73,7 +73,7 @@ internal sealed class CallMatcher(int worldSize, TimeSpan timeout)
         {
             while (!matched.Done)
             {
-                // While the last rank moves the data of all, this one must not dispose its tensors.
+                // While the last rank moves the data of all, this one must not release its tensors.
                 if (!matched.Moving)
                 {
                     ThrowIfFailed(rank, operation);
