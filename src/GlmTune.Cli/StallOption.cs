@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Globalization;
 using GlmTune.Collectives;
 using GlmTune.Collectives.Native;
@@ -13,14 +12,16 @@ internal static class StallOption
 
     /// <summary>The option; null without it.</summary>
     public static Option<TimeSpan?> Create() =>
-        new(Name)
-        {
-            HelpName = "HH:MM:SS",
-            Description =
-                "end a run that makes no progress for this time, and say what each rank waits for; seconds, or a time "
+        TimeOption.Create(
+            Name,
+            "HH:MM:SS",
+            "end a run that makes no progress for this time, and say what each rank waits for; seconds, or a time "
                 + "such as 00:25:00; 0: never (training_args.stall_timeout)",
-            CustomParser = Parse,
-        };
+            Read,
+            text =>
+                $"'{text}' is not a time for {Name}; expected seconds such as 1500, hours, minutes and seconds such as "
+                + "00:25:00, or 0 for never."
+        );
 
     /// <summary>Watches a run.</summary>
     /// <param name="timeout">The longest time without progress; zero: do not watch.</param>
@@ -46,19 +47,4 @@ internal static class StallOption
         uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
             ? TimeSpan.FromSeconds(seconds)
             : TimeLimit.Read(text);
-
-    private static TimeSpan? Parse(ArgumentResult result)
-    {
-        var text = result.Tokens[0].Value;
-        if (Read(text) is { } time)
-        {
-            return time;
-        }
-
-        result.AddError(
-            $"'{text}' is not a time for {Name}; expected seconds such as 1500, hours, minutes and seconds such as "
-                + "00:25:00, or 0 for never."
-        );
-        return null;
-    }
 }

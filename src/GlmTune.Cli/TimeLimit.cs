@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.RegularExpressions;
@@ -16,14 +15,16 @@ internal static partial class TimeLimit
 
     /// <summary>The option; null without it.</summary>
     public static Option<TimeSpan?> Create() =>
-        new(Name)
-        {
-            HelpName = "[D-]HH:MM:SS",
-            Description =
-                "save a checkpoint and end after this time, such as 23:50:00 or 1-12:00:00, with exit code 130; leave "
+        TimeOption.Create(
+            Name,
+            "[D-]HH:MM:SS",
+            "save a checkpoint and end after this time, such as 23:50:00 or 1-12:00:00, with exit code 130; leave "
                 + "time for one step and for saving",
-            CustomParser = Parse,
-        };
+            Read,
+            text =>
+                $"'{text}' is not a time for {Name}; expected hours, minutes and seconds such as 23:50:00, or days "
+                + "before them such as 1-12:00:00; at most 49 days."
+        );
 
     /// <summary>Cancels a source when the time is over.</summary>
     /// <param name="limit">The time; null: no limit.</param>
@@ -68,21 +69,6 @@ internal static partial class TimeLimit
             CultureInfo.InvariantCulture,
             $"{(time.Days > 0 ? $"{time.Days}-" : "")}{time.Hours:00}:{time.Minutes:00}:{time.Seconds:00}"
         );
-
-    private static TimeSpan? Parse(ArgumentResult result)
-    {
-        var text = result.Tokens[0].Value;
-        if (Read(text) is { } time)
-        {
-            return time;
-        }
-
-        result.AddError(
-            $"'{text}' is not a time for {Name}; expected hours, minutes and seconds such as 23:50:00, or days before "
-                + "them such as 1-12:00:00; at most 49 days."
-        );
-        return null;
-    }
 
     [GeneratedRegex(@"^(?:(\d{1,2})-)?(\d{1,4}):([0-5]?\d):([0-5]?\d)$", RegexOptions.CultureInvariant)]
     private static partial Regex Pattern();

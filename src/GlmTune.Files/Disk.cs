@@ -102,40 +102,12 @@ internal static class Disk
     }
 
     /// <summary>The files in a folder, in ordinal order.</summary>
-    public static string[] Files(string folder, string pattern = "*", bool recurse = false)
-    {
-        string[] files = [];
-        Run(
-            DiskOperation.List,
-            folder,
-            () =>
-                files = Directory.GetFiles(
-                    folder,
-                    pattern,
-                    recurse ? SearchOption.AllDirectories : SearchOption.TopDirectoryOnly
-                )
-        );
-        Array.Sort(files, StringComparer.Ordinal);
-        return files;
-    }
+    public static string[] Files(string folder, string pattern = "*", bool recurse = false) =>
+        Listed(Directory.GetFiles, folder, pattern, recurse);
 
     /// <summary>The folders in a folder, in ordinal order.</summary>
-    public static string[] Folders(string folder, string pattern = "*", bool recurse = false)
-    {
-        string[] folders = [];
-        Run(
-            DiskOperation.List,
-            folder,
-            () =>
-                folders = Directory.GetDirectories(
-                    folder,
-                    pattern,
-                    recurse ? SearchOption.AllDirectories : SearchOption.TopDirectoryOnly
-                )
-        );
-        Array.Sort(folders, StringComparer.Ordinal);
-        return folders;
-    }
+    public static string[] Folders(string folder, string pattern = "*", bool recurse = false) =>
+        Listed(Directory.GetDirectories, folder, pattern, recurse);
 
     /// <summary>Renames a file; one with the new name is replaced, in one step.</summary>
     public static void MoveFile(string from, string to) =>
@@ -311,6 +283,20 @@ internal static class Disk
 
     /// <summary>Whether operations are watched, so that streams must pass each of theirs.</summary>
     internal static bool IsWatched => Watcher is not null;
+
+    private static string[] Listed(
+        Func<string, string, SearchOption, string[]> list,
+        string folder,
+        string pattern,
+        bool recurse
+    )
+    {
+        var depth = recurse ? SearchOption.AllDirectories : SearchOption.TopDirectoryOnly;
+        string[] found = [];
+        Run(DiskOperation.List, folder, () => found = list(folder, pattern, depth));
+        Array.Sort(found, StringComparer.Ordinal);
+        return found;
+    }
 
     private sealed class Watching(DiskWatcher? before) : IDisposable
     {

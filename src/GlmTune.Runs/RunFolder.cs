@@ -89,7 +89,10 @@ internal sealed class RunFolder
             if (depth < DeepestSearch)
             {
                 foreach (
-                    var child in Children(folder).Where(child => !IsPartOfRun(child)).Order(StringComparer.Ordinal)
+                    var child in VisibleFolders
+                        .In(folder, MaxChildren)
+                        .Where(child => !IsPartOfRun(child))
+                        .Order(StringComparer.Ordinal)
                 )
                 {
                     Search(child, depth + 1);
@@ -196,7 +199,8 @@ internal sealed class RunFolder
 
     /// <summary>The newest <c>trainer_state.json</c> of a folder or its checkpoints; null if there is none.</summary>
     internal static string? NewestState(string folder) =>
-        Children(folder)
+        VisibleFolders
+            .In(folder, MaxChildren)
             .Where(child => Path.GetFileName(child).StartsWith("checkpoint-", StringComparison.Ordinal))
             .OrderByDescending(child =>
                 long.TryParse(Path.GetFileName(child)["checkpoint-".Length..], out var step) ? step : -1
@@ -211,33 +215,6 @@ internal sealed class RunFolder
         return name.StartsWith("checkpoint-", StringComparison.Ordinal)
             || name.StartsWith("tmp-", StringComparison.Ordinal)
             || name.StartsWith('.');
-    }
-
-    private static string[] Children(string folder)
-    {
-        try
-        {
-            return Directory.Exists(folder)
-                ?
-                [
-                    .. Directory
-                        .EnumerateDirectories(
-                            folder,
-                            "*",
-                            new EnumerationOptions
-                            {
-                                AttributesToSkip = FileAttributes.ReparsePoint | FileAttributes.Hidden,
-                                IgnoreInaccessible = true,
-                            }
-                        )
-                        .Take(MaxChildren),
-                ]
-                : [];
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            return []; // removed meanwhile
-        }
     }
 
     // Ask for the process if it is on this machine; otherwise, check whether it wrote recently.

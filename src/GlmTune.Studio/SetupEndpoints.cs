@@ -77,12 +77,10 @@ internal sealed class SetupEndpoints(StudioPaths paths, ModelChoices models, Rec
         );
 
     private Task<IResult> RecipeAsync(HttpContext context) =>
-        StudioReply.OfAsync(
-            paths.Options,
+        AnswerAsync(
             context,
-            async reply =>
+            async (reply, request) =>
             {
-                var request = await reply.ReadAsync<SetupRequest>();
                 var view = desk.View(request.Recipe ?? "", request.Set ?? new Dictionary<string, string?>());
                 return ApiJson.Result(
                     view with
@@ -95,12 +93,10 @@ internal sealed class SetupEndpoints(StudioPaths paths, ModelChoices models, Rec
         );
 
     private Task<IResult> CheckAsync(HttpContext context) =>
-        StudioReply.OfAsync(
-            paths.Options,
+        AnswerAsync(
             context,
-            async reply =>
+            async (reply, request) =>
             {
-                var request = await reply.ReadAsync<SetupRequest>();
                 var model = models.Named(request.Model ?? "");
                 var (recipe, problems) = desk.Read(request.Recipe ?? "");
                 if (recipe is null || paths.FindProblems(recipe).Any())
@@ -147,12 +143,10 @@ internal sealed class SetupEndpoints(StudioPaths paths, ModelChoices models, Rec
         );
 
     private Task<IResult> PlanAsync(HttpContext context) =>
-        StudioReply.OfAsync(
-            paths.Options,
+        AnswerAsync(
             context,
-            async reply =>
+            async (reply, request) =>
             {
-                var request = await reply.ReadAsync<SetupRequest>();
                 var model = models.Named(request.Model ?? "");
                 desk.ReadWhole(request.Recipe ?? "");
                 var plan = await memory.PlanAsync(
@@ -177,5 +171,12 @@ internal sealed class SetupEndpoints(StudioPaths paths, ModelChoices models, Rec
 
                 return Results.Text(plan.ToJsonString(ApiJson.Options), "application/json");
             }
+        );
+
+    private Task<IResult> AnswerAsync(HttpContext context, Func<StudioReply, SetupRequest, Task<IResult>> answer) =>
+        StudioReply.OfAsync(
+            paths.Options,
+            context,
+            async reply => await answer(reply, await reply.ReadAsync<SetupRequest>())
         );
 }

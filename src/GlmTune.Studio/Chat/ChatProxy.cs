@@ -27,7 +27,7 @@ internal sealed class ChatProxy(ChatHost chat) : IDisposable
     public void Map(WebApplication app)
     {
         var forwarder = app.Services.GetRequiredService<IHttpForwarder>();
-        foreach (var path in (string[])["/v1/{**rest}", "/api/tools/{**rest}", "/api/samples"])
+        foreach (var path in (string[])["/v1/{**rest}", "/api/tools/{**rest}"])
         {
             app.Map(path, context => ForwardAsync(forwarder, context)).ExcludeFromDescription();
         }

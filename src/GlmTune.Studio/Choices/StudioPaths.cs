@@ -55,7 +55,12 @@ internal sealed class StudioPaths
             yield return next.Folder;
             if (next.Depth < DeepestSearch)
             {
-                foreach (var child in Children(next.Folder).Where(child => !IsLeftOut(child)))
+                foreach (
+                    var child in VisibleFolders
+                        .In(next.Folder)
+                        .Where(child => !IsLeftOut(child))
+                        .Order(StringComparer.Ordinal)
+                )
                 {
                     pending.Enqueue((child, next.Depth + 1));
                 }
@@ -110,29 +115,4 @@ internal sealed class StudioPaths
         Path.GetFileName(folder) is "bin" or "obj" or "node_modules"
         || Path.GetFileName(folder).StartsWith('.')
         || IsBelow(Path.GetFullPath(Options.Output), folder);
-
-    private static IEnumerable<string> Children(string folder)
-    {
-        try
-        {
-            return
-            [
-                .. Directory
-                    .EnumerateDirectories(
-                        folder,
-                        "*",
-                        new EnumerationOptions
-                        {
-                            AttributesToSkip = FileAttributes.ReparsePoint | FileAttributes.Hidden,
-                            IgnoreInaccessible = true,
-                        }
-                    )
-                    .Order(StringComparer.Ordinal),
-            ];
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            return []; // removed meanwhile
-        }
-    }
 }
